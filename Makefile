@@ -1,0 +1,82 @@
+# tassis: `make` builds, `make install` installs, `make check` is ./check. Variables that an administrator or a packager may set:
+#   PREFIX DESTDIR SYSCONFDIR  where things go        CC CFLAGS LDFLAGS  as ever
+#   BUILD=DIR                  where objects go       SANITIZE=address,undefined
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+SBINDIR ?= $(PREFIX)/sbin
+LIBEXECDIR ?= $(PREFIX)/libexec/tassis
+SHAREDIR ?= $(PREFIX)/share/tassis
+MANDIR ?= $(PREFIX)/share/man
+SYSCONFDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/etc,$(PREFIX)/etc)/tassis
+BUILD ?= build
+CC ?= cc
+CFLAGS ?= -O2 -g
+
+WARN := -Wall -Wextra -Werror -Wshadow -Wvla -Wformat=2 -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith \
+	-Wcast-qual -Wwrite-strings -Wundef -Wswitch-enum
+HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+ifneq ($(SANITIZE),)
+HARDEN := -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer -fPIE
+endif
+PKGS := libevent_core libssl libcrypto libpq libidn2 libseccomp
+ALL_CFLAGS := -std=c17 -D_GNU_SOURCE -I. $(WARN) $(HARDEN) $(shell pkg-config --cflags $(PKGS)) \
+	-DTASSIS_VERSION='"$(VERSION)"' -DTASSIS_SYSCONFDIR='"$(SYSCONFDIR)"' -DTASSIS_LIBEXECDIR='"$(LIBEXECDIR)"' \
+	-DTASSIS_SHAREDIR='"$(SHAREDIR)"' $(CFLAGS)
+ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now,--as-needed $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
+LIBS_common := $(shell pkg-config --libs libevent_core libssl libcrypto libidn2) -lresolv -lpthread
+LIBS_lookupd := $(shell pkg-config --libs libpq) -lcrypt
+LIBS_admin := $(shell pkg-config --libs libpq) -lcrypt
+
+# A program is a folder; its main.c is the program, the rest is a library that the unit tests link too.
+PROGRAMS := master smtpd lookupd resolvd queued deliverd/local deliverd/remote admin
+program_name = $(subst /,-,$(1))
+BUILT := $(foreach p,$(PROGRAMS),$(if $(wildcard $(p)/main.c),$(BUILD)/libexec/$(call program_name,$(p))))
+
+COMMON_SRC := $(wildcard common/*/*.c)
+COMMON_OBJ := $(COMMON_SRC:%.c=$(BUILD)/%.o)
+UNIT_SRC := $(shell find t/unit -name '*_test.c' 2>/dev/null)
+UNIT_BIN := $(UNIT_SRC:%.c=$(BUILD)/%)
+
+.PHONY: all unit check install uninstall clean
+.SECONDARY:
+all: $(BUILT)
+
+# Objects and libraries depend on their flags too: another CC or SANITIZE in the same BUILD rebuilds.
+FLAGS_NOW := $(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS)
+$(BUILD)/flags: FORCE
+	@mkdir -p $(BUILD); printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(FLAGS_NOW))' > $@
+FORCE:
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/common.a: $(COMMON_OBJ)
+	@rm -f $@; ar crsD $@ $^
+
+define program_rules
+SRC_$(1) := $$(filter-out $(1)/main.c,$$(wildcard $(1)/*.c))
+$$(BUILD)/$(1).a: $$(SRC_$(1):%.c=$$(BUILD)/%.o)
+	@mkdir -p $$(@D); rm -f $$@; ar crsD $$@ $$^
+$$(BUILD)/libexec/$(call program_name,$(1)): $$(BUILD)/$(1)/main.o $$(BUILD)/$(1).a $$(BUILD)/common.a
+	@mkdir -p $$(@D)
+	$$(CC) $$(ALL_CFLAGS) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS_$(1)) $$(LIBS_common)
+$$(BUILD)/t/unit/$(1)/%_test: $$(BUILD)/t/unit/$(1)/%_test.o $$(BUILD)/$(1).a $$(BUILD)/common.a
+	$$(CC) $$(ALL_CFLAGS) $$(ALL_LDFLAGS) -o $$@ $$^ $$(LIBS_$(1)) $$(LIBS_common) -lcmocka
+endef
+$(foreach p,$(PROGRAMS),$(eval $(call program_rules,$(p))))
+
+$(BUILD)/t/unit/common/%_test: $(BUILD)/t/unit/common/%_test.o $(BUILD)/common.a
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_common) -lcmocka
+
+# Builds and runs every unit test, one after the other; the first that fails stops it.
+unit: $(UNIT_BIN)
+	@for t in $(UNIT_BIN); do $$t || exit 1; done
+
+check:
+	./check
+
+clean:
+	rm -rf $(BUILD)
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
