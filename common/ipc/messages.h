@@ -1,0 +1,193 @@
+/* common/ipc/messages.h: every message between the processes: number, name, who sends it to whom, and its fields,
+ * once. From this list come the structs, encoder, decoder, bounds, printable form, the permissions and the fuzz seeds.
+ *
+ *	F(kind, name[, max])       kind       in the struct   on the wire
+ *	                           u8 u16 u32 u64  uintN_t    big-endian
+ *	                           flag       bool            0 or 1
+ *	                           ip         struct ip       family (0, 4, 6), then its octets
+ *	                           text       struct slice    length (u32), octets; never a NUL, at most max octets
+ *	                           octets     struct slice    the same, any octet
+ *	                           fault      struct fault    class, status, text
+ *
+ * A list is a field of octets that holds records (IPC_RECORDS) one behind the other, each coded as a message's fields are.
+ * Every message is an ask (somebody waits for the answer), an answer, or a notice (nobody answers). A number is never used again.
+ * Slices of a decoded message point into the frame and live until the handler returns. */
+#pragma once
+
+/* Who is at an end of a connection. ADMIN: the admin programs at a socket in control/. */
+#define IPC_ROLES(R) \
+	R(MASTER, "master") R(SMTPD, "smtpd") R(LOOKUPD, "lookupd") R(RESOLVD, "resolvd") R(QUEUED, "queued") \
+	R(LOCAL, "local") R(REMOTE, "remote") R(ADMIN, "admin")
+
+#define IPC_PATH_MAX 1024      /* a reverse-path or forward-path: RFC 5321 4.5.3.1.3 asks for 256, RFC 6531 for more */
+#define IPC_HOST_MAX 255       /* a domain name, or an address as text */
+#define IPC_FOLDER_MAX 4096    /* a folder's path */
+#define IPC_ENVELOPE_MAX (8u << 20)
+#define IPC_LIST_MAX (8u << 20)
+#define IPC_REPLY_MAX 1024     /* the far end's words, cut */
+
+/* The connection: the side that connects says who it is (master says it for a daemon that asked for a connection), the other grants a window:
+ * how many asks may wait for their answer at once. */
+#define IPC_HELLO(F) F(u8, role) F(u16, worker)
+#define IPC_WELCOME(F) F(u32, window)
+/* Any ask may be answered by this: it could not be done, class and sentence say why. */
+#define IPC_FAILED(F) F(fault, why)
+#define IPC_DONE(F) F(u64, number)
+
+/* master and its children */
+#define IPC_PING(F) F(u64, at_ms)
+#define IPC_PONG(F) F(u64, at_ms)
+#define IPC_READY(F) F(u32, pid)
+#define IPC_STOP(F) F(u64, within_ms)
+/* With a descriptor: the settings as text (read-only); the daemon reads them as main.conf. */
+#define IPC_SETTINGS(F) F(u64, generation)
+/* With a descriptor: where log lines go. */
+#define IPC_LOG(F) F(u8, log_to) F(u8, level)
+/* With a descriptor: a listening socket; line is the listen line, or the name of a socket in private/ or control/. */
+#define IPC_LISTENER(F) F(u8, kind) F(text, line, 4096)
+/* With a read-only descriptor: a file that the daemon cannot open itself: "certificate", "key", "resolv.conf". */
+#define IPC_FILE(F) F(text, name, 255) F(text, path, IPC_FOLDER_MAX)
+/* With a descriptor: a folder. */
+#define IPC_FOLDER(F) F(text, name, 255)
+/* A daemon wants a connection to another; the answer has it as its descriptor, its hello already sent. */
+#define IPC_CONNECT_ASK(F) F(u8, role) F(u16, worker)
+#define IPC_CONNECT_ANSWER(F) F(u16, n_workers)
+
+/* smtpd asks lookupd about one recipient; the policy on the answer is smtpd's. forward_path empty: about the sender alone. */
+#define IPC_RCPT_ASK(F) \
+	F(ip, client) F(text, user, IPC_PATH_MAX) F(text, reverse_path, IPC_PATH_MAX) F(text, forward_path, IPC_PATH_MAX)
+/* recipient: enum rcpt_kind. sender: enum sender_kind. relay: client may send as reverse_path's domain. sender_owned: reverse_path is one
+ * of user's own addresses. folder: the mailbox's Maildir, where the recipient is one local mailbox. */
+#define IPC_RCPT_ANSWER(F) \
+	F(u8, recipient) F(u8, sender) F(flag, relay) F(flag, sender_owned) F(text, folder, IPC_FOLDER_MAX) F(u64, quota_bytes)
+#define IPC_AUTH_ASK(F) F(ip, client) F(text, authzid, IPC_PATH_MAX) F(text, user, IPC_PATH_MAX) F(octets, password, 1024)
+/* accepted, and the user's whole name: "test@test.com". */
+#define IPC_AUTH_ANSWER(F) F(flag, accepted) F(text, user, IPC_PATH_MAX)
+/* A signature by the private key whose public half has this SHA-256 (of its SubjectPublicKeyInfo). scheme: enum tls_scheme; input is the digest. */
+#define IPC_SIGN_ASK(F) F(octets, key_id, 32) F(u8, scheme) F(text, digest, 32) F(octets, input, 16384)
+#define IPC_SIGN_ANSWER(F) F(octets, signature, 1024)
+/* Session ticket keys: the newest first, each 80 octets: name 16, AES-256 key 32, HMAC-SHA-256 key 32. valid_ms: ask again after. */
+#define IPC_TICKETS_ASK(F) F(u8, group)
+#define IPC_TICKETS_ANSWER(F) F(octets, keys, 400) F(u64, valid_ms)
+
+/* queued asks lookupd where a recipient's mail goes: targets holds route_target records. */
+#define IPC_ROUTE_ASK(F) F(text, reverse_path, IPC_PATH_MAX) F(text, forward_path, IPC_PATH_MAX)
+#define IPC_ROUTE_ANSWER(F) F(octets, targets, IPC_LIST_MAX)
+
+/* A message is committed in incoming/WORKER/ID. envelope: its envelope block as it stands in the file. */
+#define IPC_MESSAGE_ASK(F) F(text, id, 32) F(u64, received_us) F(u64, size_bytes) F(octets, envelope, IPC_ENVELOPE_MAX)
+
+/* With a read-only descriptor of the spool file: deliver to recipients (deliver_recipient records), all with one next hop. */
+#define IPC_DELIVER_ASK(F) \
+	F(text, id, 32) F(u64, received_us) F(text, reverse_path, IPC_PATH_MAX) F(flag, eight_bit) F(flag, utf8) \
+	F(text, host, IPC_HOST_MAX) F(u16, port) F(flag, mx) F(u8, tls) F(octets, recipients, IPC_LIST_MAX)
+/* results: deliver_result records, one for each recipient. */
+#define IPC_DELIVER_ANSWER(F) F(octets, results, IPC_LIST_MAX)
+
+/* outcome: enum dns_outcome. records: dns_record records in the order of the answer, CNAMEs followed and left out. */
+#define IPC_DNS_ASK(F) F(text, name, IPC_HOST_MAX) F(u16, type)
+#define IPC_DNS_ANSWER(F) F(u8, outcome) F(flag, authentic) F(u32, ttl_s) F(octets, records, 262144)
+
+/* The administrator's hand. */
+#define IPC_CONTROL_ASK(F) F(text, verb, 64) F(text, argument, 4096)
+#define IPC_CONTROL_ANSWER(F) F(octets, text, 1u << 20)
+/* Waiting messages behind the place after (an id, "" from the start), at most max of them: queue_entry records. last: the list ends here. */
+#define IPC_QUEUE_LIST_ASK(F) F(text, after, 32) F(u32, max)
+#define IPC_QUEUE_LIST_ANSWER(F) F(octets, entries, IPC_LIST_MAX) F(flag, last)
+#define IPC_QUEUE_SHOW_ASK(F) F(text, id, 32)
+/* recipients: queue_recipient records. */
+#define IPC_QUEUE_SHOW_ANSWER(F) \
+	F(u64, received_us) F(u64, next_attempt_us) F(u64, size_bytes) F(text, reverse_path, IPC_PATH_MAX) \
+	F(octets, recipients, IPC_LIST_MAX)
+/* Messages are due at once: all, or those for one domain. The answer is done, with their number. */
+#define IPC_QUEUE_FLUSH_ASK(F) F(text, domain, IPC_HOST_MAX)
+
+/*	M(number, name, from, to, fields); from and to: roles joined with | */
+#define IPC_MESSAGES(M) \
+	M(1, hello, ANY, ANY, IPC_HELLO) \
+	M(2, welcome, ANY, ANY, IPC_WELCOME) \
+	M(3, failed, ANY, ANY, IPC_FAILED) \
+	M(4, done, ANY, ANY, IPC_DONE) \
+	M(10, ping, MASTER, ANY, IPC_PING) \
+	M(11, pong, ANY, MASTER, IPC_PONG) \
+	M(12, ready, ANY, MASTER, IPC_READY) \
+	M(13, stop, MASTER, ANY, IPC_STOP) \
+	M(14, settings, MASTER, ANY, IPC_SETTINGS) \
+	M(15, log, MASTER, ANY, IPC_LOG) \
+	M(16, listener, MASTER, ANY, IPC_LISTENER) \
+	M(17, file, MASTER, ANY, IPC_FILE) \
+	M(18, folder, MASTER, ANY, IPC_FOLDER) \
+	M(19, connect_ask, ANY, MASTER, IPC_CONNECT_ASK) \
+	M(20, connect_answer, MASTER, ANY, IPC_CONNECT_ANSWER) \
+	M(30, rcpt_ask, SMTPD, LOOKUPD, IPC_RCPT_ASK) \
+	M(31, rcpt_answer, LOOKUPD, SMTPD, IPC_RCPT_ANSWER) \
+	M(32, auth_ask, SMTPD, LOOKUPD, IPC_AUTH_ASK) \
+	M(33, auth_answer, LOOKUPD, SMTPD, IPC_AUTH_ANSWER) \
+	M(34, sign_ask, SMTPD | REMOTE, LOOKUPD, IPC_SIGN_ASK) \
+	M(35, sign_answer, LOOKUPD, SMTPD | REMOTE, IPC_SIGN_ANSWER) \
+	M(36, tickets_ask, SMTPD, LOOKUPD, IPC_TICKETS_ASK) \
+	M(37, tickets_answer, LOOKUPD, SMTPD, IPC_TICKETS_ANSWER) \
+	M(38, route_ask, QUEUED, LOOKUPD, IPC_ROUTE_ASK) \
+	M(39, route_answer, LOOKUPD, QUEUED, IPC_ROUTE_ANSWER) \
+	M(50, message_ask, SMTPD, QUEUED, IPC_MESSAGE_ASK) \
+	M(60, deliver_ask, QUEUED, LOCAL | REMOTE, IPC_DELIVER_ASK) \
+	M(61, deliver_answer, LOCAL | REMOTE, QUEUED, IPC_DELIVER_ANSWER) \
+	M(70, dns_ask, SMTPD | QUEUED | REMOTE | LOOKUPD | ADMIN, RESOLVD, IPC_DNS_ASK) \
+	M(71, dns_answer, RESOLVD, SMTPD | QUEUED | REMOTE | LOOKUPD | ADMIN, IPC_DNS_ANSWER) \
+	M(80, control_ask, ADMIN, ANY, IPC_CONTROL_ASK) \
+	M(81, control_answer, ANY, ADMIN, IPC_CONTROL_ANSWER) \
+	M(82, queue_list_ask, ADMIN, QUEUED, IPC_QUEUE_LIST_ASK) \
+	M(83, queue_list_answer, QUEUED, ADMIN, IPC_QUEUE_LIST_ANSWER) \
+	M(84, queue_show_ask, ADMIN, QUEUED, IPC_QUEUE_SHOW_ASK) \
+	M(85, queue_show_answer, QUEUED, ADMIN, IPC_QUEUE_SHOW_ANSWER) \
+	M(86, queue_flush_ask, ADMIN, QUEUED, IPC_QUEUE_FLUSH_ASK)
+
+/* Where one recipient's mail goes; several where an alias is a list. kind: enum route_kind. forward_path: the recipient's own, after aliases.
+ * LOCAL: folder (a Maildir below mail_dir). REMOTE: host, port, mx (host is a domain whose MX are asked), tls (enum route_tls). REFUSED: why. */
+#define IPC_ROUTE_TARGET(F) \
+	F(u8, kind) F(text, forward_path, IPC_PATH_MAX) F(text, folder, IPC_FOLDER_MAX) F(u64, quota_bytes) \
+	F(text, host, IPC_HOST_MAX) F(u16, port) F(flag, mx) F(u8, tls) F(fault, why)
+/* index: the recipient's place in queued's list for this message, given back in the result. */
+#define IPC_DELIVER_RECIPIENT(F) \
+	F(u32, index) F(text, forward_path, IPC_PATH_MAX) F(text, folder, IPC_FOLDER_MAX) F(u64, quota_bytes)
+/* outcome: enum deliver_outcome. status: RFC 3463. reply: the far end's words or our reason. host: who said it, "" ourselves. */
+#define IPC_DELIVER_RESULT(F) \
+	F(u32, index) F(u8, outcome) F(text, status, 12) F(text, reply, IPC_REPLY_MAX) F(text, host, IPC_HOST_MAX)
+/* name: the target of MX, PTR; address: A, AAAA; data: TXT (strings joined), TLSA (as on the wire). */
+#define IPC_DNS_RECORD(F) \
+	F(u16, type) F(u16, preference) F(ip, address) F(text, name, IPC_HOST_MAX) F(octets, data, 65535)
+#define IPC_QUEUE_ENTRY(F) \
+	F(text, id, 32) F(u64, received_us) F(u64, next_attempt_us) F(u64, size_bytes) F(text, reverse_path, IPC_PATH_MAX) \
+	F(u32, n_recipients) F(text, first_recipient, IPC_PATH_MAX) F(text, reason, IPC_REPLY_MAX)
+/* state: enum deliver_outcome; n_attempts so far, the last at last_attempt_us with the far end's words. */
+#define IPC_QUEUE_RECIPIENT(F) \
+	F(text, forward_path, IPC_PATH_MAX) F(u8, state) F(u32, n_attempts) F(u64, last_attempt_us) F(text, status, 12) \
+	F(text, reply, IPC_REPLY_MAX) F(text, host, IPC_HOST_MAX)
+
+#define IPC_RECORDS(R) \
+	R(route_target, IPC_ROUTE_TARGET) \
+	R(deliver_recipient, IPC_DELIVER_RECIPIENT) \
+	R(deliver_result, IPC_DELIVER_RESULT) \
+	R(dns_record, IPC_DNS_RECORD) \
+	R(queue_entry, IPC_QUEUE_ENTRY) \
+	R(queue_recipient, IPC_QUEUE_RECIPIENT)
+
+/* The small numbers that fields hold. A receiver refuses what is not among them. */
+enum rcpt_kind {
+	RCPT_REMOTE,          /* its domain is not ours */
+	RCPT_LOCAL,           /* a mailbox or an alias of ours */
+	RCPT_RELAY_DOMAIN,    /* a domain that we relay for */
+	RCPT_UNKNOWN,         /* our domain, nobody there */
+	RCPT_DISABLED,        /* our domain, switched off */
+};
+enum sender_kind { SENDER_NULL, SENDER_REMOTE, SENDER_LOCAL };
+enum route_kind { ROUTE_LOCAL, ROUTE_REMOTE, ROUTE_REFUSED };
+enum route_tls { ROUTE_TLS_STARTTLS_IF_OFFERED, ROUTE_TLS_STARTTLS, ROUTE_TLS_IMPLICIT, ROUTE_TLS_NONE };
+enum deliver_outcome { DELIVER_WAITING, DELIVER_DELIVERED, DELIVER_DEFERRED, DELIVER_FAILED };
+enum dns_outcome {
+	DNS_OK,       /* records of the type asked for */
+	DNS_NO_DATA,  /* the name exists, not this type */
+	DNS_NO_NAME,  /* the name does not exist */
+	DNS_FAILED,   /* no answer, or SERVFAIL: temporary */
+};
+enum ipc_scheme { IPC_SCHEME_ECDSA, IPC_SCHEME_RSA_PKCS1, IPC_SCHEME_RSA_PSS, IPC_SCHEME_ED25519 };

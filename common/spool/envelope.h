@@ -1,0 +1,43 @@
+/* common/spool/envelope.h: a message's envelope (RFC 5321 2.3.1) as it stands in the spool file: text records, one a line.
+ * Touches: nothing.
+ *
+ *	from ann@example.org          the reverse-path; "from " alone is the null reverse-path
+ *	client 192.0.2.1              helo, client_name, user: as far as known
+ *	body 8bitmime                 or smtputf8; absent: 7bit
+ *	to bob@example.com            a forward-path; the records behind it up to the next `to` are about it
+ *
+ * In a value, octets below SP, DEL and % stand as %XX. A record with an unknown key is kept out of the way, not an error, so that a later version's
+ * file can be read. RFC 3461's parameters have their records: ret, envid before the first `to`; notify, orcpt behind each. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/address.h"
+#include "common/base/arena.h"
+#include "common/base/attributes.h"
+#include "common/base/buf.h"
+#include "common/base/slice.h"
+
+struct fault;
+
+struct envelope_recipient {
+	struct slice forward_path; /* without <> */
+	struct slice notify, orcpt; /* RFC 3461 4.1, 4.2, as given; empty: not given */
+};
+
+struct envelope {
+	struct slice reverse_path; /* without <>; empty: null */
+	struct ip client;          /* family 0: not known (made here) */
+	struct slice helo, client_name, user;
+	struct slice ret, envid; /* RFC 3461 4.3, 4.4 */
+	bool eight_bit, utf8;
+	struct envelope_recipient *recipients;
+	size_t n_recipients;
+};
+
+/* Appends the records. False: no room. */
+bool envelope_encode(const struct envelope *e, struct buf *out);
+/* Reads them; what needs it is copied (unescaped) into arena, the rest points into block. Fails, permanent: which line is wrong. At least one recipient. */
+MUST_USE bool envelope_decode(struct slice block, struct arena *arena, struct envelope *out, struct fault *why);
