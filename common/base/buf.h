@@ -35,8 +35,8 @@ size_t buf_length(const struct buf *b);
 bool buf_append(struct buf *b, struct slice s);
 bool buf_append_cstr(struct buf *b, const char *s);
 bool buf_append_char(struct buf *b, char c);
-bool buf_printf(struct buf *b, const char *format, ...) PRINTF_LIKE(2, 3);
-bool buf_vprintf(struct buf *b, const char *format, va_list args) PRINTF_LIKE(2, 0);
+bool buf_printf(struct buf *b, const char *template, ...) PRINTF_LIKE(2, 3);
+bool buf_vprintf(struct buf *b, const char *template, va_list args) PRINTF_LIKE(2, 0);
 /* Room for n octets at the end, to be filled by the caller, who then says how many it used. NULL as above. */
 char *buf_reserve(struct buf *b, size_t n);
 void buf_commit(struct buf *b, size_t used);

@@ -21,11 +21,11 @@ struct fault {
 
 /* Fills why; a NULL why is allowed and ignored. The first digit of status says the class: '5' is permanent, all
  * else temporary. Octets outside printable ASCII become '?' unless they are UTF-8. */
-void fault_set(struct fault *why, const char *status, const char *format, ...) PRINTF_LIKE(3, 4);
+void fault_set(struct fault *why, const char *status, const char *template, ...) PRINTF_LIKE(3, 4);
 /* The same, with ": " and errno's text behind it. Read errno in the line after the call that set it. Always temporary
  * (status "4.x.x"): ENOSPC and EDQUOT make the status 4.3.1. */
-void fault_errno(struct fault *why, const char *status, const char *format, ...) PRINTF_LIKE(3, 4);
+void fault_errno(struct fault *why, const char *status, const char *template, ...) PRINTF_LIKE(3, 4);
 /* Puts "…: " before the sentence: what the caller knows. */
-void fault_add(struct fault *why, const char *format, ...) PRINTF_LIKE(2, 3);
+void fault_add(struct fault *why, const char *template, ...) PRINTF_LIKE(2, 3);
 /* The status, or "4.3.0" / "5.0.0" when none was set. */
 const char *fault_status(const struct fault *why);

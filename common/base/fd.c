@@ -1,0 +1,102 @@
+#include "common/base/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "common/base/fault.h"
+
+void fd_close(int *fd)
+{
+	int error = errno;
+
+	if (*fd >= 0)
+		close(*fd);
+	*fd = -1;
+	errno = error;
+}
+
+bool fd_nonblocking(int fd, struct fault *why)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) {
+		fault_errno(why, "4.3.0", "cannot make a descriptor non-blocking");
+		return false;
+	}
+	return true;
+}
+
+bool fd_write_all(int fd, const void *p, size_t n, off_t offset)
+{
+	const char *from = p;
+
+	while (n > 0) {
+		ssize_t k = offset < 0 ? write(fd, from, n) : pwrite(fd, from, n, offset);
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k <= 0)
+			return false;
+		from += k;
+		n -= (size_t)k;
+		if (offset >= 0)
+			offset += k;
+	}
+	return true;
+}
+
+bool fd_read_all(int fd, void *p, size_t n, off_t offset)
+{
+	char *to = p;
+
+	while (n > 0) {
+		ssize_t k = offset < 0 ? read(fd, to, n) : pread(fd, to, n, offset);
+
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k == 0)
+			errno = 0;
+		if (k <= 0)
+			return false;
+		to += k;
+		n -= (size_t)k;
+		if (offset >= 0)
+			offset += k;
+	}
+	return true;
+}
+
+bool fd_slurp(int fd, struct buf *b, struct fault *why)
+{
+	off_t offset = 0;
+
+	for (;;) {
+		size_t room = b->max - buf_length(b) < 8192 ? b->max - buf_length(b) : 8192;
+		char *to, past;
+		ssize_t k;
+
+		if (room == 0) {
+			k = pread(fd, &past, 1, offset);
+			if (k == 0)
+				return true;
+			fault_set(why, "4.3.0", "the file is larger than %zu octets", b->max);
+			return false;
+		}
+		if ((to = buf_reserve(b, room)) == NULL) {
+			fault_set(why, "4.3.1", "out of memory");
+			return false;
+		}
+		k = pread(fd, to, room, offset);
+		if (k < 0 && errno == EINTR)
+			continue;
+		if (k < 0) {
+			fault_errno(why, "4.3.0", "cannot read the file");
+			return false;
+		}
+		if (k == 0)
+			return true;
+		buf_commit(b, (size_t)k);
+		offset += k;
+	}
+}
