@@ -52,6 +52,11 @@
 /* A daemon wants a connection to another; the answer has it as its descriptor, its hello already sent. */
 #define IPC_CONNECT_ASK(F) F(u8, role) F(u16, worker)
 #define IPC_CONNECT_ANSWER(F) F(u16, n_workers)
+/* The account a daemon takes, and with it the chroot that came before as the folder "chroot"; its start follows. change: else it stays as it is.
+ * keep_fowner: it keeps CAP_FOWNER and nothing else. */
+#define IPC_ACCOUNT(F) F(flag, change) F(u32, uid) F(u32, gid) F(flag, keep_fowner)
+/* All that a daemon needs has come: it says ready. */
+#define IPC_BEGIN(F) F(u64, generation)
 
 /* smtpd asks lookupd about one recipient; the policy on the answer is smtpd's. forward_path empty: about the sender alone. */
 #define IPC_RCPT_ASK(F) \
@@ -119,6 +124,8 @@
 	M(18, folder, MASTER, ANY, IPC_FOLDER) \
 	M(19, connect_ask, ANY, MASTER, IPC_CONNECT_ASK) \
 	M(20, connect_answer, MASTER, ANY, IPC_CONNECT_ANSWER) \
+	M(21, account, MASTER, ANY, IPC_ACCOUNT) \
+	M(22, begin, MASTER, ANY, IPC_BEGIN) \
 	M(30, rcpt_ask, SMTPD, LOOKUPD, IPC_RCPT_ASK) \
 	M(31, rcpt_answer, LOOKUPD, SMTPD, IPC_RCPT_ANSWER) \
 	M(32, auth_ask, SMTPD, LOOKUPD, IPC_AUTH_ASK) \

@@ -1,0 +1,36 @@
+/* admin/commands.h: the subcommands of the admin program, once: name, whether main.conf is read for it first, what follows the name
+ * on the command line, and one line of help. From this list come the prototypes, the table and the help.
+ * Each stands in a file of its own: command_queue in admin/queue.c. */
+#pragma once
+
+#include <stdbool.h>
+
+struct settings;
+
+/*	C(name, reads_settings, usage, help) */
+#define ADMIN_COMMANDS(C)                                                                                          \
+	C(check, false, "", "Looks for what is wrong with main.conf, folders, ports, certificate and database.")     \
+	C(config, false, "[-n | NAME | --template | --mdoc]", "Shows all settings, what differs (-n), or one.")      \
+	C(status, true, "", "Shows the processes.")                                                                  \
+	C(control, true, "VERB [ARGUMENT]", "Tells master something: reload, stop, ping, status.")
+
+/* Exit statuses, the same for every subcommand. */
+enum { ADMIN_DONE = 0, ADMIN_FAILED = 1, ADMIN_USAGE = 2, ADMIN_NOT_RUNNING = 3 };
+
+/* What a subcommand gets beside its arguments. */
+struct admin {
+	const char *main_conf;           /* the file's path */
+	const struct settings *settings; /* NULL where reads_settings is false */
+};
+
+/* argv[0] is the subcommand's name. Prints its result on standard output, what went wrong as a sentence on standard error; returns the exit status. */
+typedef int admin_command_fn(const struct admin *a, int argc, char **argv);
+#define C(name, reads_settings, usage, help) admin_command_fn command_##name;
+ADMIN_COMMANDS(C)
+#undef C
+/* Says how the subcommand is called; returns ADMIN_USAGE. */
+int admin_usage(const char *command);
+/* Asks the daemon at the socket control/NAME and prints its answer, or why there is none; the exit status (ADMIN_NOT_RUNNING when nobody is there). */
+int admin_control(const struct admin *a, const char *name, const char *verb, const char *argument);
+/* Reads main.conf; every mistake stands on standard error. The caller owns *out. */
+bool admin_read_settings(const char *main_conf, struct settings **out);
