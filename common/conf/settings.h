@@ -176,6 +176,12 @@ bool settings_print(const struct settings *s, enum settings_print_what what, str
 /* The value of one setting as text, appended. False: there is no such setting, or no room. */
 bool settings_print_one(const struct settings *s, struct slice name, struct buf *out);
 
+/* The host's name: the configured one, or the system's where that is a full domain name; terminated, in out. Fails, permanent: it says what to set. */
+MUST_USE bool settings_hostname(const struct settings *s, char *out, size_t size, struct fault *why);
+/* Appends the shipped main.conf, and the list in main.conf(5). False: no room. */
+bool settings_print_template(struct buf *out);
+bool settings_print_mdoc(struct buf *out);
+
 /* A line of listen. */
 enum listener_kind { LISTENER_SMTP, LISTENER_SUBMISSION };
 enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_REQUIRED, LISTENER_TLS_IMPLICIT };

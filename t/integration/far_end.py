@@ -1,0 +1,132 @@
+"""A scripted far end: an SMTP server on loopback that does to its client what the test says, and remembers what came."""
+import socket, ssl, threading, time
+
+
+class FarEnd:
+    """replies: verb (or "connect", "data" for the end of data, "tls") -> what to do: a reply "450 4.2.0 later", "close", "silent", or a list of these, used up one a time, the last for ever.
+    A key "RCPT <addr>" is for that recipient alone."""
+
+    def __init__(self, replies=None, extensions=("PIPELINING", "8BITMIME", "ENHANCEDSTATUSCODES", "SIZE 50000000"), certificate=None, port=0, address="127.0.0.1"):
+        self.replies = dict(replies or {})
+        self.extensions = list(extensions)
+        self.certificate = certificate  # (cert, key) offers STARTTLS
+        self.messages = []  # (reverse-path, [forward-paths], octets, tls)
+        self.dialogue = []
+        self.connections = 0
+        self.listener = socket.create_server((address, port), backlog=128)
+        self.port = self.listener.getsockname()[1]
+        self.stopping = False
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def stop(self):
+        self.stopping = True
+        try:
+            self.listener.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+        self.listener.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+    def run(self):
+        while not self.stopping:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self.session, args=(connection,), daemon=True).start()
+
+    def reply_to(self, key, default):
+        reply = self.replies.get(key, default)
+        if isinstance(reply, list):
+            reply = reply.pop(0) if len(reply) > 1 else reply[0]
+        return reply
+
+    def session(self, connection):
+        try:
+            self.talk(connection)
+        except (OSError, EOFError, ssl.SSLError):
+            pass
+        finally:
+            connection.close()
+
+    def talk(self, connection):
+        stream = connection.makefile("rb")
+        tls = False
+
+        def say(key, default):
+            reply = self.reply_to(key, default)
+            if reply == "close":
+                raise EOFError
+            if reply == "silent":
+                while not self.stopping and connection.recv(65536):
+                    time.sleep(0.05)
+                raise EOFError
+            self.dialogue.append("S: " + reply)
+            connection.sendall(reply.encode() + b"\r\n")
+            return reply
+
+        if not say("connect", "220 far.test ESMTP").startswith("2"):
+            pass
+        reverse, forward = None, []
+        while True:
+            line = stream.readline()
+            if not line:
+                return
+            line = line.decode(errors="replace").rstrip("\r\n")
+            self.dialogue.append("C: " + line)
+            verb = line.split(" ")[0].upper()
+            if verb == "EHLO":
+                words = ["far.test"] + self.extensions + (["STARTTLS"] if self.certificate and not tls else [])
+                default = "\r\n".join(("250-" if w is not words[-1] else "250 ") + w for w in words)
+                say("EHLO", default)
+            elif verb == "HELO":
+                say("HELO", "250 far.test")
+            elif verb == "STARTTLS" and self.certificate:
+                if say("STARTTLS", "220 2.0.0 go on").startswith("2"):
+                    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                    context.load_cert_chain(*self.certificate)
+                    connection = context.wrap_socket(connection, server_side=True)
+                    stream = connection.makefile("rb")
+                    tls = True
+            elif verb == "MAIL":
+                if say("MAIL", "250 2.1.0 ok").startswith("2"):
+                    reverse, forward = line[line.index("<") + 1 : line.index(">")], []
+            elif verb == "RCPT":
+                path = line[line.index("<") + 1 : line.index(">")]
+                key = f"RCPT {path}" if f"RCPT {path}" in self.replies else "RCPT"
+                if say(key, "250 2.1.5 ok").startswith("2"):
+                    forward.append(path)
+            elif verb == "DATA":
+                if not forward:
+                    say("DATA", "554 5.5.1 no valid recipients")
+                    continue
+                if not say("DATA", "354 go on").startswith("3"):
+                    continue
+                octets = b""
+                while True:
+                    row = stream.readline()
+                    if not row:
+                        return
+                    if row == b".\r\n":
+                        break
+                    octets += row[1:] if row.startswith(b".") else row
+                if say("data", "250 2.0.0 taken").startswith("2"):
+                    self.messages.append((reverse, forward, octets, tls))
+                reverse, forward = None, []
+            elif verb == "RSET":
+                reverse, forward = None, []
+                say("RSET", "250 2.0.0 ok")
+            elif verb == "NOOP":
+                say("NOOP", "250 2.0.0 ok")
+            elif verb == "QUIT":
+                say("QUIT", "221 2.0.0 bye")
+                return
+            else:
+                say(verb, "500 5.5.2 what?")
