@@ -43,7 +43,7 @@
 #define IPC_SETTINGS(F) F(u64, generation)
 /* With a descriptor: where log lines go. */
 #define IPC_LOG(F) F(u8, log_to) F(u8, level)
-/* With a descriptor: a listening socket; line is the listen line, or the name of a socket in private/ or control/. */
+/* With a descriptor: a listening socket; kind: enum listening; line is the listen line, or the name of a socket in private/ or control/. */
 #define IPC_LISTENER(F) F(u8, kind) F(text, line, 4096)
 /* With a read-only descriptor: a file that the daemon cannot open itself: "certificate", "key", "resolv.conf". */
 #define IPC_FILE(F) F(text, name, 255) F(text, path, IPC_FOLDER_MAX)
@@ -197,4 +197,5 @@ enum dns_outcome {
 	DNS_NO_NAME,  /* the name does not exist */
 	DNS_FAILED,   /* no answer, or SERVFAIL: temporary */
 };
+enum listening { LISTENING_PORT, LISTENING_PRIVATE, LISTENING_CONTROL };
 enum ipc_scheme { IPC_SCHEME_ECDSA, IPC_SCHEME_RSA_PKCS1, IPC_SCHEME_RSA_PSS, IPC_SCHEME_ED25519 };

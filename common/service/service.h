@@ -1,6 +1,6 @@
 /* common/service/service.h: what every daemon does to become one and to stay one. master starts it with one socket (descriptor 3,
- * its channel) and arguments ROLE WORKER; over that come the settings, the log's descriptor, listening sockets and
- * files; then it goes into its chroot, takes its account, sets no_new_privs, and says ready.
+ * its channel) and arguments KIND WORKER (KIND "-": none); over that come the log's descriptor, the settings and the folders; then it goes
+ * into its chroot, takes its account and sets no_new_privs; then come listening sockets and files, and it says ready.
  * Touches: the channel to master, account, chroot, signals. It opens no file and knows no path: master does.
  *
  *	int main(int argc, char **argv)
@@ -9,8 +9,11 @@
  *		return service_main(argc, argv, &smtpd_service, &d);
  *	}
  *
- * Order: start (with settings) → listener, file … as master sends them, `ready` is sent when start has returned true and the first batch
- * of master's descriptors has come → run → stop → (drained) → end. start runs after the account was taken. */
+ * Order: folder … → account taken → start (with settings) → listener, file … → `ready` is sent when start has returned true and the first
+ * batch of master's descriptors has come → run; file again whenever it has changed → stop → (drained) → service_end → destroy.
+ *
+ * SIGTERM and the loss of the channel (master died) are like master's stop, with 10 and 5 seconds. When the limit is over, and two seconds
+ * more, the daemon ends all the same. SIGINT, SIGHUP, SIGUSR1 and SIGPIPE do nothing. */
 #pragma once
 
 #include <stdbool.h>
@@ -32,16 +35,18 @@ struct service_callbacks {
 	void (*listener)(void *daemon, int fd, struct slice line);
 	/* A file that master opened for us, at start and whenever it has changed: takes fd. */
 	void (*file)(void *daemon, int fd, struct slice name, struct slice path);
-	/* A folder's descriptor (O_PATH or O_DIRECTORY): takes fd. Comes before start for those daemons that are not in a chroot. */
+	/* A folder's descriptor (O_DIRECTORY): takes fd. All come before start. "incoming" (smtpd) and "spool" (queued) carry a flock: kept open as
+	 * long as the daemon works there, they say that somebody does. */
 	void (*folder)(void *daemon, int fd, struct slice name);
 	/* An ask or notice from another daemon or an admin program. */
 	ipc_handler_fn *handler;
 	ipc_presence_fn *presence;
 	/* New settings are in s->settings; the old ones are freed after this returns. NULL: master starts new workers instead (smtpd, remote and local). */
 	void (*reload)(void *daemon);
-	/* Take no new work, finish what was begun, then call service_end. */
+	/* Take no new work, finish what was begun, then call service_end. May come again, with a shorter limit. NULL: the daemon ends at once. */
 	void (*stop)(void *daemon, uint64_t within_ms);
-	/* Free everything (runs at the very end, so that a leak checker sees none). */
+	/* Free everything (runs at the very end, so that a leak checker sees none), also after a start that failed. Asks and requests are cancelled or answered
+	 * here: loop, server and peers are still there, but no callback comes any more. NULL: nothing to free. */
 	void (*destroy)(void *daemon);
 	uint32_t window; /* asks a connection may have waiting here */
 };
