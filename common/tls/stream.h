@@ -33,24 +33,31 @@ struct stream {
 	struct loop_io io;
 	struct loop_task task;
 	int fd;
+	unsigned pending; /* events for the task to report */
 	stream_fn *fn;
 	void *arg;
 	struct buf in, out;
 	struct tls_session *tls;
-	unsigned pending;
-	bool reading, eof, failed, connecting;
 	struct fault *why; /* made when needed */
+	bool reading, eof, failed, connecting;
+	bool blocked; /* the kernel took no more: wait until it does */
+	bool written; /* something was written since the last STREAM_DRAINED */
 };
+
+/* Output queued at most; beyond, stream_write fails. Wait for STREAM_DRAINED long before. */
+#define STREAM_OUT_MAX_BYTES (4u << 20)
 
 /* Takes fd (a connected or connecting non-blocking socket). Reads nothing before stream_read. in_max: input kept unread at most. */
 void stream_init(struct stream *s, struct loop *l, int fd, size_t in_max, stream_fn *fn, void *arg);
-/* Starts a connection (with stream_init's fd made here) from any local address. Event STREAM_CONNECTED or STREAM_FAILED. */
+/* Starts a connection (with stream_init's fd made here) from any local address, with TCP_NODELAY. Event STREAM_CONNECTED or STREAM_FAILED. Fails at once
+ * (temporary; s is as zeroed) when the kernel does; stream_write is allowed at once. */
 struct ip;
 MUST_USE bool stream_connect(struct stream *s, struct loop *l, const struct ip *ip, uint16_t port, size_t in_max, stream_fn *fn, void *arg, struct fault *why);
 /* Closes and frees; output not yet sent is lost (wait for STREAM_DRAINED first). With TLS a close_notify is tried. Safe on a zeroed one. */
 void stream_fini(struct stream *s);
 
-/* Switches reading on or off: off is the back-pressure. */
+/* Switches reading on or off: off is the back-pressure, and nothing is reported of input or the end of it until it is on again, when both are
+ * reported again. Off and on costs no system call unless something arrives in between. */
 void stream_read(struct stream *s, bool on);
 /* What was received and not consumed; valid until the next call on s or turn of the loop. */
 struct slice stream_input(const struct stream *s);
@@ -58,7 +65,7 @@ void stream_consume(struct stream *s, size_t n);
 /* Input behind what was consumed is thrown away: RFC 3207 4.2, before the handshake. */
 void stream_discard_input(struct stream *s);
 
-/* Queues output, sent at the end of this turn. False: memory is out, or the connection has failed already. */
+/* Queues output (copied), sent at the end of this turn. False: memory is out, too much is queued, or the connection has failed already. */
 bool stream_write(struct stream *s, struct slice octets);
 /* Output queued and not sent. */
 size_t stream_unsent(const struct stream *s);
