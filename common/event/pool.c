@@ -190,3 +190,8 @@ size_t pool_under_way(const struct pool *p)
 {
 	return p->under_way;
 }
+
+struct loop *pool_loop(const struct pool *p)
+{
+	return p->io.loop;
+}

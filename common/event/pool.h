@@ -34,3 +34,5 @@ void pool_destroy(struct pool *p);
 MUST_USE bool pool_submit(struct pool *p, struct pool_job *job);
 /* Jobs given away and not done. */
 size_t pool_under_way(const struct pool *p);
+/* The loop that calls done. */
+struct loop *pool_loop(const struct pool *p);

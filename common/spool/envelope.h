@@ -1,13 +1,17 @@
 /* common/spool/envelope.h: a message's envelope (RFC 5321 2.3.1) as it stands in the spool file: text records, one a line.
  * Touches: nothing.
  *
- *	from ann@example.org          the reverse-path; "from " alone is the null reverse-path
- *	client 192.0.2.1              helo, client_name, user: as far as known
- *	body 8bitmime                 or smtputf8; absent: 7bit
- *	to bob@example.com            a forward-path; the records behind it up to the next `to` are about it
+ *	from ann@example.org          the reverse-path, once; "from " alone is the null reverse-path
+ *	client 192.0.2.1              absent: made here
+ *	helo, client_name, user       as far as known
+ *	body 8bitmime                 RFC 6152; absent: 7bit
+ *	smtputf8 yes                  RFC 6531; absent: no
+ *	ret, envid                    RFC 3461 4.3, 4.4
+ *	to bob@example.com            a forward-path; the records behind it up to the next `to` are about it:
+ *	notify, orcpt                 RFC 3461 4.1, 4.2
  *
- * In a value, octets below SP, DEL and % stand as %XX. A record with an unknown key is kept out of the way, not an error, so that a later version's
- * file can be read. RFC 3461's parameters have their records: ret, envid before the first `to`; notify, orcpt behind each. */
+ * A record is a key, a space, a value, LF; in a value, octets below SP, DEL and % stand as %XX. What is about the message stands before the first `to`. A record
+ * with an unknown key is kept out of the way, not an error, so that a later version's file can be read. */
 #pragma once
 
 #include <stdbool.h>
@@ -37,7 +41,10 @@ struct envelope {
 	size_t n_recipients;
 };
 
-/* Appends the records. False: no room. */
+#define ENVELOPE_PATH_MAX 1000 /* octets of a reverse-path or forward-path; RFC 5321 4.5.3.1.3 has 256 */
+
+/* Appends the records. False: no room. The paths are our own and not longer than ENVELOPE_PATH_MAX. */
 bool envelope_encode(const struct envelope *e, struct buf *out);
-/* Reads them; what needs it is copied (unescaped) into arena, the rest points into block. Fails, permanent: which line is wrong. At least one recipient. */
+/* Reads them; what needs it is copied (unescaped) into arena, the rest points into block. Fails: permanent, which line is wrong (a key twice or in the wrong place,
+ * no `from`, no `to`, a path that is too long or a forward-path that is empty); temporary, the arena is full. At least one recipient. */
 MUST_USE bool envelope_decode(struct slice block, struct arena *arena, struct envelope *out, struct fault *why);

@@ -1,6 +1,6 @@
 /* common/spool/id.h: the id of a message: 22 characters that sort by time and are unique across hosts.
- * Touches: nothing. 52 bits microseconds since 1970, 8 bits worker, 20 bits random, 30 bits host, five a character, alphabet
- * 0-9 a-z without i, l, o, u. */
+ * Touches: /etc/machine-id, once, at the init of a source. 52 bits microseconds since 1970, 8 bits worker, 20 bits random, 30 bits host, five a character,
+ * alphabet 0-9 a-z without i, l, o, u. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,7 +14,7 @@
 
 struct spool_id_source {
 	uint64_t last_us;
-	uint32_t host;   /* of the host's name and machine id */
+	uint32_t host;   /* of the host's name and machine id; where there is none (a chroot, a container), random */
 	uint8_t worker;
 };
 

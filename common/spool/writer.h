@@ -4,9 +4,14 @@
  * Invariants (tests cite them):
  *  1. The file stands under its final name at once; until its header block is written (last, at offset 0) it is not committed.
  *  2. done(true) comes only after fsync returned; the header block and all it speaks of were written before that fsync began.
- *  3. A small message (all of it below the chunk size) costs open, pwritev, fsync, close: four calls, one job of the pool.
+ *  3. A small message (all of it within the chunk size) costs open, pwritev, fsync, close: four calls, one job of the pool; its content is one extent.
  *  4. Memory: at most two chunks of 64 KiB a message, whatever its size; only what is held is allocated.
- *  5. Whatever fails, the file is unlinked or never seen as committed. */
+ *  5. Whatever fails, the file is unlinked or never seen as committed. fsync is asked once: what it refused is not tried again.
+ *
+ *	filling ─append→ filling + writing (a chunk is in the pool) ─commit→ committing (in the pool) → done
+ *	   └─abort→ gone                          └─abort→ removing (in the pool) → gone
+ *
+ * A pool that is full is as a disk that fails: the message is given up, temporary 4.3.2. */
 #pragma once
 
 #include <stdbool.h>
@@ -20,20 +25,23 @@ struct fault;
 struct pool;
 struct spool_writer;
 
-/* Where a worker writes. */
+#define SPOOL_CHUNK_BYTES 65536
+
+/* Where a worker writes. Files are made 0660: the process's umask must leave the group its bits, for queued appends. */
 struct spool_place {
 	struct pool *pool;
-	int folder;           /* incoming/WORKER, open for as long as any writer lives */
+	int folder;           /* incoming/WORKER, open (not with O_PATH) for as long as any writer lives */
 	bool sync_directory;
 };
 
+/* why is NULL: the message is ours. It lives as long as the call. */
 typedef void spool_done_fn(void *arg, const struct fault *why);
 
 /* Starts a message. id and envelope (an encoded block) are copied. No file yet: it is made with the first chunk. On success the caller owns *out until
  * commit or abort, either of which takes it. ready (may be NULL) is called from the loop when a full writer can take octets again. Fails: temporary. */
 MUST_USE bool spool_writer_begin(const struct spool_place *place, const char id[SPOOL_ID_LENGTH + 1], uint64_t received_us, struct slice envelope,
 				 void (*ready)(void *arg), void *arg, struct spool_writer **out, struct fault *why);
-/* Appends content octets (CRLF line ends, dots unstuffed). Never blocks. False: it is full: nothing was taken, wait for ready. An error of the disk does not show
+/* Appends content octets (CRLF line ends, dots unstuffed), at most SPOOL_CHUNK_BYTES a call. Never blocks. False: it is full: nothing was taken, wait for ready. An error of the disk does not show
  * here: octets are then swallowed and commit reports it. */
 MUST_USE bool spool_writer_append(struct spool_writer *w, struct slice octets);
 /* Content octets so far. */
