@@ -28,16 +28,15 @@ typedef void ipc_answer_fn(void *arg, const struct ipc_message *answer, int *fd,
 
 /* Lies in whoever asks. Zeroed before first use. */
 struct ipc_ask {
-	struct list node;
-	struct ipc_peer *peer;
-	uint32_t request;
-	uint64_t limit_ms; /* a moment */
+	struct list node;        /* among the peer's that wait, or that were sent */
+	struct loop_timer timer; /* the time limit */
+	struct ipc_peer *peer;   /* NULL: not under way */
+	uint32_t request;        /* 0: not sent yet */
 	bool repeat;
-	bool under_way;
+	int fd;                  /* kept for a repetition, or until it is sent; else -1 */
 	ipc_answer_fn *fn;
 	void *arg;
-	struct buf frame;
-	int fd;
+	struct buf frame;        /* the same */
 };
 
 /* The way to one worker of one role. It connects by itself (through connect, which asks master), again after a loss, with pauses of 50 ms growing to 2 s. */
@@ -50,7 +49,6 @@ MUST_USE struct ipc_peer *ipc_peer_create(struct loop *loop, enum ipc_role self,
 void ipc_peer_destroy(struct ipc_peer *p);
 /* connect's answer, later or at once: a connected socket whose hello is sent (takes fd), or -1 when there is none now. */
 void ipc_peer_connected(struct ipc_peer *p, int fd);
-/* What master may ask on a connection that we made (ping, stop, settings …): see ipc_server's handler. NULL: nothing is taken but answers. */
 bool ipc_peer_is_up(const struct ipc_peer *p);
 /* Asks that wait for their answer, and how many the other side grants (0 while it is not connected). */
 size_t ipc_peer_under_way(const struct ipc_peer *p);
@@ -103,6 +101,13 @@ void ipc_channel_destroy(struct ipc_channel *c);
 struct ipc_peer *ipc_channel_peer(struct ipc_channel *c);
 /* Sends a notice; fd or -1 stays the caller's. */
 MUST_USE bool ipc_channel_send(struct ipc_channel *c, const struct ipc_message *m, int fd, struct fault *why);
+
+/* ---- making a connection ---- */
+
+/* A non-blocking connection to the socket at path, or -1. */
+int ipc_connect_unix(const char *path, struct fault *why);
+/* Says on a new connection who is at this end of it. */
+MUST_USE bool ipc_hello_send(int fd, enum ipc_role role, unsigned worker, struct fault *why);
 
 /* ---- for programs without a loop (tassis queue, tassis status) ---- */
 

@@ -1,0 +1,362 @@
+#include "common/ipc/peer.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/fault.h"
+#include "common/base/fd.h"
+#include "common/base/memory.h"
+#include "common/log/log.h"
+
+/* An ask is in one of two lists, or in none:
+ *   waiting  not sent: no connection, or the window is full
+ *   sent     its answer is awaited; its request number is a slot and how often that slot was used, so that a late answer finds nobody
+ * Invariants: 1. n_unanswered <= window: it counts answers that are still to come, cancelled asks included. 2. Whoever is in a list has
+ * ask->peer set. 3. Callbacks run from the loop only: out of an incoming frame, a timer, or the end of a connection. */
+
+#define PAUSE_FIRST_MS 50
+#define PAUSE_LONGEST_MS 2000
+#define SLOT_BITS 16
+#define SLOTS_MAX (1u << SLOT_BITS)
+
+struct slot {
+	struct ipc_ask *ask;
+	uint16_t uses; /* never 0 in a request number */
+};
+
+struct ipc_peer {
+	struct loop *loop;
+	enum ipc_role self, role;
+	unsigned worker;
+	size_t waiting_max;
+	ipc_connect_fn *connect; /* NULL: attached */
+	void *arg;
+	struct ipc_connection *connection;
+	struct loop_timer again;
+	uint64_t pause_ms;
+	bool connecting;
+	size_t window, n_unanswered, n_waiting, n_sent;
+	struct list waiting, sent;
+	struct slot *slots;
+	size_t n_slots, next_slot;
+};
+
+/* ---- slots ---- */
+
+static bool take_slot(struct ipc_peer *p, struct ipc_ask *a)
+{
+	size_t n = p->n_slots ? p->n_slots * 2 : 64;
+	struct slot *slots;
+
+	for (size_t i = 0; i < p->n_slots; i++) {
+		size_t at = (p->next_slot + i) % p->n_slots;
+
+		if (p->slots[at].ask == NULL) {
+			p->next_slot = at + 1;
+			p->slots[at].ask = a;
+			if (++p->slots[at].uses == 0)
+				p->slots[at].uses = 1;
+			a->request = (uint32_t)p->slots[at].uses << SLOT_BITS | (uint32_t)at;
+			return true;
+		}
+		if (i == 8 && n <= SLOTS_MAX)
+			break; /* rather more room than a long search */
+	}
+	if (n > SLOTS_MAX || (slots = realloc(p->slots, n * sizeof(*slots))) == NULL)
+		return false;
+	memset(slots + p->n_slots, 0, (n - p->n_slots) * sizeof(*slots));
+	p->slots = slots;
+	p->next_slot = p->n_slots;
+	p->n_slots = n;
+	return take_slot(p, a);
+}
+
+static struct ipc_ask *find_ask(const struct ipc_peer *p, uint32_t request)
+{
+	size_t at = request & (SLOTS_MAX - 1);
+
+	if (at >= p->n_slots || p->slots[at].ask == NULL || p->slots[at].uses != request >> SLOT_BITS)
+		return NULL;
+	return p->slots[at].ask;
+}
+
+/* ---- asks ---- */
+
+/* Out of every list; free to be used again. */
+static void release(struct ipc_ask *a)
+{
+	struct ipc_peer *p = a->peer;
+
+	list_remove(&a->node);
+	if (a->request) {
+		p->slots[a->request & (SLOTS_MAX - 1)].ask = NULL;
+		p->n_sent--;
+	} else {
+		p->n_waiting--;
+	}
+	loop_timer_cancel(&a->timer);
+	buf_fini(&a->frame);
+	fd_close(&a->fd);
+	a->peer = NULL;
+	a->request = 0;
+}
+
+static void fail(struct ipc_ask *a, const struct fault *why)
+{
+	int none = -1;
+
+	release(a);
+	a->fn(a->arg, NULL, &none, why);
+}
+
+static void on_limit(void *arg)
+{
+	struct ipc_ask *a = arg;
+	struct fault why = {0};
+
+	fault_set(&why, "4.4.1", "%s did not answer in time", ipc_role_name(a->peer->role));
+	fail(a, &why);
+}
+
+/* From waiting to sent. False: it cannot go now. */
+static bool send_ask(struct ipc_peer *p, struct ipc_ask *a)
+{
+	if (p->connection == NULL || p->n_unanswered >= p->window || !take_slot(p, a))
+		return false;
+	if (!ipc_connection_send_frame(p->connection, buf_slice(&a->frame), a->request, a->fd, NULL)) {
+		p->slots[a->request & (SLOTS_MAX - 1)].ask = NULL;
+		a->request = 0;
+		return false;
+	}
+	p->n_waiting--;
+	p->n_sent++;
+	p->n_unanswered++;
+	list_remove(&a->node);
+	list_append(&p->sent, &a->node);
+	if (!a->repeat) {
+		buf_fini(&a->frame);
+		fd_close(&a->fd);
+	}
+	return true;
+}
+
+static void send_waiting(struct ipc_peer *p)
+{
+	while (!list_empty(&p->waiting))
+		if (!send_ask(p, LIST_ENTRY(list_first(&p->waiting), struct ipc_ask, node)))
+			return;
+}
+
+static void connect_now(void *arg)
+{
+	struct ipc_peer *p = arg;
+
+	if (p->connection || p->connecting || p->connect == NULL)
+		return;
+	p->connecting = true;
+	p->connect(p->arg, p->role, p->worker, p);
+}
+
+bool ipc_ask(struct ipc_peer *p, struct ipc_ask *a, const struct ipc_message *m, int fd, uint64_t within_ms, bool repeat, ipc_answer_fn *fn,
+	     void *arg, struct fault *why)
+{
+	*a = (struct ipc_ask){.peer = p, .repeat = repeat, .fd = -1, .fn = fn, .arg = arg};
+	list_init(&a->node);
+	loop_timer_init(&a->timer, p->loop, on_limit, a);
+	buf_init(&a->frame, IPC_FRAME_MAX);
+	if (p->n_waiting >= p->waiting_max) {
+		fault_set(why, "4.3.2", "%zu questions to %s wait already", p->n_waiting, ipc_role_name(p->role));
+		a->peer = NULL;
+		return false;
+	}
+	if (fd >= 0 && (a->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3)) < 0) {
+		fault_errno(why, "4.3.0", "cannot duplicate a descriptor");
+		a->peer = NULL;
+		return false;
+	}
+	if (!ipc_encode(m, 0, &a->frame, why)) {
+		buf_fini(&a->frame);
+		fd_close(&a->fd);
+		a->peer = NULL;
+		return false;
+	}
+	list_append(&p->waiting, &a->node);
+	p->n_waiting++;
+	if (within_ms)
+		loop_timer_set(&a->timer, within_ms);
+	send_waiting(p);
+	if (p->connection == NULL && !p->connecting && !loop_timer_is_set(&p->again) && p->connect)
+		loop_timer_set(&p->again, 0);
+	return true;
+}
+
+void ipc_ask_cancel(struct ipc_ask *a)
+{
+	if (a->peer)
+		release(a);
+}
+
+/* ---- the connection ---- */
+
+bool ipc_peer_answer(struct ipc_peer *p, const struct ipc_message *m, uint32_t request, int *fd, struct fault *why)
+{
+	struct ipc_ask *a = find_ask(p, request);
+
+	if (p->n_unanswered == 0) {
+		fault_set(why, "5.5.1", "an answer came that nobody awaits");
+		return false;
+	}
+	p->n_unanswered--;
+	if (a)
+		release(a);
+	send_waiting(p);
+	if (a)
+		a->fn(a->arg, m, fd, NULL); /* last: it may destroy p */
+	return true;
+}
+
+static bool on_frame(void *arg, const struct ipc_message *m, uint32_t request, bool answer, int *fd, struct fault *why)
+{
+	struct ipc_peer *p = arg;
+
+	if (m->type == IPC_TYPE_welcome && !answer) {
+		p->window = m->welcome.window;
+		p->pause_ms = PAUSE_FIRST_MS;
+		send_waiting(p);
+		return true;
+	}
+	if (!answer) {
+		fault_set(why, "5.5.1", "only answers are taken here");
+		return false;
+	}
+	return ipc_peer_answer(p, m, request, fd, why);
+}
+
+static void lose(struct ipc_peer *p, const struct fault *why)
+{
+	struct list lost;
+
+	list_init(&lost);
+	p->connection = NULL;
+	p->n_unanswered = 0;
+	p->window = p->connect ? 0 : p->window;
+	/* Those to be repeated go back, before those that wait, in their order. */
+	while (!list_empty(&p->sent)) {
+		struct ipc_ask *a = LIST_ENTRY(p->sent.prev, struct ipc_ask, node);
+
+		list_remove(&a->node);
+		if (a->repeat && p->connect) {
+			p->slots[a->request & (SLOTS_MAX - 1)].ask = NULL;
+			a->request = 0;
+			p->n_sent--;
+			p->n_waiting++;
+			list_prepend(&p->waiting, &a->node);
+		} else {
+			list_prepend(&lost, &a->node);
+		}
+	}
+	while (!list_empty(&lost))
+		fail(LIST_ENTRY(list_first(&lost), struct ipc_ask, node), why);
+}
+
+static void on_gone(void *arg, const struct fault *why)
+{
+	struct ipc_peer *p = arg;
+
+	log_event(peer_lost, F_TEXT(peer, ipc_role_name(p->role)), F_NUMBER(process, p->worker), F_FAULT(why));
+	if (!list_empty(&p->sent) || !list_empty(&p->waiting))
+		loop_timer_set(&p->again, 0);
+	lose(p, why);
+}
+
+void ipc_peer_connected(struct ipc_peer *p, int fd)
+{
+	struct ipc_connection_owner owner = {.self = p->self, .other = p->role, .frame = on_frame, .gone = on_gone, .arg = p};
+
+	p->connecting = false;
+	if (fd >= 0)
+		p->connection = ipc_connection_create(p->loop, fd, &owner);
+	if (p->connection) {
+		log_event(peer_connected, F_TEXT(peer, ipc_role_name(p->role)), F_NUMBER(process, p->worker));
+		return;
+	}
+	loop_timer_set(&p->again, p->pause_ms);
+	p->pause_ms = p->pause_ms * 2 > PAUSE_LONGEST_MS ? PAUSE_LONGEST_MS : p->pause_ms * 2;
+}
+
+struct ipc_peer *ipc_peer_create(struct loop *loop, enum ipc_role self, enum ipc_role role, unsigned worker, size_t waiting_max,
+				 ipc_connect_fn *connect, void *arg, struct fault *why)
+{
+	struct ipc_peer *p = memory_alloc(1, sizeof(*p), why);
+
+	if (p == NULL)
+		return NULL;
+	p->loop = loop;
+	p->self = self;
+	p->role = role;
+	p->worker = worker;
+	p->waiting_max = waiting_max;
+	p->connect = connect;
+	p->arg = arg;
+	p->pause_ms = PAUSE_FIRST_MS;
+	list_init(&p->waiting);
+	list_init(&p->sent);
+	loop_timer_init(&p->again, loop, connect_now, p);
+	return p;
+}
+
+struct ipc_peer *ipc_peer_create_attached(struct loop *loop, enum ipc_role self, enum ipc_role role, size_t window, struct fault *why)
+{
+	struct ipc_peer *p = ipc_peer_create(loop, self, role, 0, 4096, NULL, NULL, why);
+
+	if (p)
+		p->window = window;
+	return p;
+}
+
+void ipc_peer_attach(struct ipc_peer *p, struct ipc_connection *c)
+{
+	struct fault why = {0};
+
+	p->connection = c;
+	if (c) {
+		send_waiting(p);
+		return;
+	}
+	fault_set(&why, "4.4.2", "%s has closed the connection", ipc_role_name(p->role));
+	lose(p, &why);
+}
+
+void ipc_peer_destroy(struct ipc_peer *p)
+{
+	struct fault why = {0};
+
+	if (p == NULL)
+		return;
+	fault_set(&why, "4.3.2", "this process ends");
+	if (p->connect)
+		ipc_connection_close(p->connection);
+	p->connect = NULL; /* nothing is repeated any more */
+	lose(p, &why);
+	while (!list_empty(&p->waiting))
+		fail(LIST_ENTRY(list_first(&p->waiting), struct ipc_ask, node), &why);
+	loop_timer_cancel(&p->again);
+	free(p->slots);
+	free(p);
+}
+
+bool ipc_peer_is_up(const struct ipc_peer *p)
+{
+	return p->connection && p->window > 0;
+}
+
+size_t ipc_peer_under_way(const struct ipc_peer *p)
+{
+	return p->n_sent + p->n_waiting;
+}
+
+size_t ipc_peer_window(const struct ipc_peer *p)
+{
+	return p->window;
+}
