@@ -74,6 +74,8 @@ typedef void ipc_presence_fn(void *arg, enum ipc_role role, unsigned worker, boo
 /* Serves listeners of one daemon. window: asks that each connection may have waiting here. The caller owns it. */
 MUST_USE struct ipc_server *ipc_server_create(struct loop *loop, enum ipc_role self, uint32_t window, ipc_handler_fn *fn, void *arg,
 					      struct fault *why);
+/* The window of connections that come from here on, which is a setting with some daemons. */
+void ipc_server_set_window(struct ipc_server *s, uint32_t window);
 /* presence may be NULL. */
 void ipc_server_on_presence(struct ipc_server *s, ipc_presence_fn *fn, void *arg);
 /* Takes the listening socket fd. admin_only: whoever connects is ADMIN, and is taken only from root or our own uid (SO_PEERCRED); else the

@@ -66,7 +66,7 @@ static void on_gone(void *arg, const struct fault *why)
 
 static bool on_hello(struct server_connection *c, const struct ipc_hello *hello, struct fault *why)
 {
-	struct ipc_message welcome = IPC_MESSAGE(welcome, .window = c->server->window);
+	struct ipc_message welcome = IPC_MESSAGE(welcome, .window = (uint32_t)c->requests.window);
 
 	if (hello->role >= IPC_N_ROLES || hello->role == IPC_ROLE_ADMIN) {
 		fault_set(why, "5.5.4", "there is no role %u", hello->role);
@@ -153,6 +153,11 @@ struct ipc_server *ipc_server_create(struct loop *loop, enum ipc_role self, uint
 	list_init(&s->listeners);
 	list_init(&s->connections);
 	return s;
+}
+
+void ipc_server_set_window(struct ipc_server *s, uint32_t window)
+{
+	s->window = window;
 }
 
 void ipc_server_on_presence(struct ipc_server *s, ipc_presence_fn *fn, void *arg)

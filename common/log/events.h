@@ -40,6 +40,8 @@
 	EVENT(scanned, INFO, "The spool has been read; the number says how many messages wait.")                      \
 	EVENT(corrupt, ERROR, "A spool file cannot be read as one; it was set aside in corrupt/.")                    \
 	EVENT(uncommitted_removed, INFO, "A spool file that was never acknowledged was removed.")                     \
+	EVENT(flushed, INFO, "The administrator made waiting messages due at once.")                                   \
+	EVENT(vanished, INFO, "A message's file is not in the spool any more; nothing is left to do for it.")          \
 	EVENT(spool_failed, ERROR, "The spool's file system refused a call; what was under way is tried again.")      \
 	EVENT(delivered, INFO, "A recipient has the message.")                                                        \
 	EVENT(deferred, INFO, "A recipient could not be reached now; it is tried again.")                             \

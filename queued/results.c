@@ -1,0 +1,102 @@
+#include "queued/results.h"
+
+#include <stdlib.h>
+
+#include "common/ipc/link.h"
+#include "common/log/log.h"
+#include "queued/dispatch.h"
+#include "queued/message.h"
+#include "queued/queued.h"
+#include "queued/record.h"
+
+void results_defer(struct message *m, struct target *t, const struct fault *why)
+{
+	const char *status = why->class == FAULT_PERMANENT ? "4.3.0" : fault_status(why);
+
+	message_set_target(m, t, TARGET_DEFERRED, slice_of_cstr(status), slice_of_cstr(why->text), SLICE_EMPTY);
+}
+
+static uint64_t message_age_ms(const struct message *m)
+{
+	uint64_t now_us = loop_wall_us(m->queued->loop);
+
+	return now_us > m->received_us ? (now_us - m->received_us) / 1000 : 0;
+}
+
+void results_log_refused(const struct message *m, const struct target *t)
+{
+	if (t->state == TARGET_FAILED)
+		log_event(failed, F_ID(message_id(m)), F_SLICE(to, t->forward_path), F_SLICE(original_to, t->recipient->forward_path),
+			  F_SLICE(next_hop, t->by), F_SLICE(status, t->status), F_SLICE(reason, t->reply),
+			  F_NUMBER(attempt, t->recipient->past.n_attempts + 1), F_NUMBER(delay_ms, message_age_ms(m)));
+}
+
+static void results_log_delivered(const struct message *m, const struct target *t)
+{
+	log_event(delivered, F_ID(message_id(m)), F_SLICE(to, t->forward_path), F_SLICE(original_to, t->recipient->forward_path),
+		  F_SLICE(next_hop, t->kind == ROUTE_LOCAL ? SLICE("local") : t->by), F_SLICE(status, t->status), F_SLICE(reply, t->reply),
+		  F_NUMBER(attempt, t->recipient->past.n_attempts + 1), F_NUMBER(delay_ms, message_age_ms(m)));
+}
+
+static int index_compare(const void *key, const void *target)
+{
+	uint32_t index = *(const uint32_t *)key, other = (*(struct target *const *)target)->index;
+
+	return (index > other) - (index < other);
+}
+
+/* A status that is none of its class is not believed: what is said to be delivered or failed for good is then 2.0.0 or 5.0.0. */
+static struct slice status_for(struct slice status, char class)
+{
+	static const char *const plain[] = {"2.0.0", "4.0.0", "5.0.0"};
+
+	if (status.n >= 5 && status.p[0] == class && status.p[1] == '.')
+		return status;
+	return slice_of_cstr(plain[(class - '2') / 2 + (class == '5')]);
+}
+
+static void result_take(struct message *m, struct target *t, const struct ipc_deliver_result *in)
+{
+	switch ((enum deliver_outcome)in->outcome) {
+	case DELIVER_DELIVERED:
+		message_set_target(m, t, TARGET_DELIVERED, status_for(in->status, '2'), in->reply, in->host);
+		results_log_delivered(m, t);
+		record_target(m, t);
+		break;
+	case DELIVER_DEFERRED:
+		message_set_target(m, t, TARGET_DEFERRED, status_for(in->status, '4'), in->reply, in->host);
+		break;
+	case DELIVER_FAILED:
+		message_set_target(m, t, TARGET_FAILED, status_for(in->status, '5'), in->reply, in->host);
+		results_log_refused(m, t);
+		break;
+	case DELIVER_WAITING:
+		break;
+	}
+}
+
+void results_take(struct delivery *v, const struct ipc_message *answer, const struct fault *why)
+{
+	struct fault none = {0};
+	struct ipc_deliver_result in;
+	struct slice results = SLICE_EMPTY;
+	bool broken = false;
+
+	fault_set(&none, "4.3.0", "deliverd said nothing about this recipient");
+	if (answer != NULL && answer->type == IPC_TYPE_deliver_answer)
+		results = answer->deliver_answer.results;
+	else if (answer != NULL && answer->type == IPC_TYPE_failed)
+		none = answer->failed.why;
+	else if (answer == NULL && why != NULL)
+		none = *why;
+	while (ipc_next_deliver_result(&results, &in, &broken)) {
+		struct target **t = bsearch(&in.index, v->targets, v->n_targets, sizeof(struct target *), index_compare);
+
+		if (t != NULL && (*t)->state == TARGET_OPEN)
+			result_take(v->message, *t, &in);
+	}
+	for (size_t i = 0; i < v->n_targets; i++)
+		if (v->targets[i]->state == TARGET_OPEN)
+			results_defer(v->message, v->targets[i], &none);
+	queued_count(v->message);
+}
