@@ -1,5 +1,5 @@
 /* common/tls/context.h: OpenSSL 3, set up once for each side: versions, certificates, resumption, keys that are elsewhere.
- * Touches: OpenSSL, whose ssl.h has its only home in this room. It reads no file: chains come as text, and the private key never comes at all: a
+ * Touches: OpenSSL, whose ssl.h has its only home in this room. It reads no file but the system's CAs, by OpenSSL (one small file a chain, when it is needed): chains come as text, and the private key never comes at all: a
  * key that is only a name (key.h) asks lookupd for each signature. */
 #pragma once
 
@@ -19,7 +19,8 @@ typedef void tls_sign_fn(void *arg, struct tls_sign_request *request);
 
 /* A server's context. sign is called for each full handshake. The caller owns it. */
 MUST_USE struct tls_context *tls_server_create(struct loop *loop, bool tls13_only, tls_sign_fn *sign, void *arg, struct fault *why);
-/* A certificate chain in PEM, leaf first. The names in it choose it by SNI; the first one added is the default. The chain of a leaf with the same names replaces the old one.
+/* A certificate chain in PEM, leaf first. The names in it choose it by SNI; the first one added is the default. A chain replaces an
+ * older one whose first name it has too (a renewed certificate); streams that use that go on. A name in two chains belongs to the one added last.
  * Fails, permanent: no certificate in it, expired, a key type that cannot sign; what was there before stays. */
 MUST_USE bool tls_server_add_chain(struct tls_context *c, struct slice pem, struct fault *why);
 bool tls_server_has_chain(const struct tls_context *c);
@@ -28,5 +29,7 @@ MUST_USE bool tls_server_set_ticket_keys(struct tls_context *c, struct slice key
 
 /* A client's context; verifies against the system's CAs but goes on without (opportunistic, RFC 7435) unless required. Sessions are resumed by host name. */
 MUST_USE struct tls_context *tls_client_create(struct loop *loop, bool tls13_only, bool verify_required, struct fault *why);
+/* More roots to verify against, in PEM: for a client that has no files any more. Fails, permanent: no certificate in it. */
+MUST_USE bool tls_client_add_roots(struct tls_context *c, struct slice pem, struct fault *why);
 /* No stream may use it any more. NULL does nothing. */
 void tls_context_destroy(struct tls_context *c);

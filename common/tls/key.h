@@ -34,6 +34,8 @@ struct slice tls_key_id(const struct tls_key *k);
 bool tls_key_is_slow(const struct tls_key *k);
 /* Thread-safe. Appends the signature. Fails: temporary. */
 MUST_USE bool tls_key_sign(const struct tls_key *k, enum ipc_scheme scheme, struct slice digest, struct slice input, struct buf *out, struct fault *why);
+/* n octets that nobody without the key can know, other ones for each info: HKDF-SHA-256 (RFC 5869) over the private key. n up to 8160. Fails: temporary. */
+MUST_USE bool tls_key_derive(const struct tls_key *k, struct slice info, void *out, size_t n, struct fault *why);
 
 /* ---- in master and the admin programs ---- */
 

@@ -4,11 +4,13 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "common/base/address.h"
 #include "common/base/fd.h"
 #include "common/base/memory.h"
+#include "common/tls/session.h"
 
 /* Received at once, on the stack, so that a buffer of the heap is made only for what is there. */
 enum { SCRATCH_BYTES = 65536 };
@@ -23,9 +25,43 @@ static struct fault *fault_room(struct stream *s)
 
 static unsigned fail(struct stream *s)
 {
+	struct slice alert = s->tls ? buf_slice(&s->tls->wire) : SLICE_EMPTY;
+
+	/* Why, in TLS's own words. */
+	if (alert.n > 0 && !s->blocked && !s->connecting)
+		(void)send(s->fd, alert.p, alert.n, MSG_NOSIGNAL);
 	s->failed = true;
 	(void)loop_io_want(&s->io, 0);
 	return STREAM_FAILED;
+}
+
+static unsigned fail_with(struct stream *s, const struct fault *why)
+{
+	struct fault *room = fault_room(s);
+
+	if (room)
+		*room = *why;
+	return fail(s);
+}
+
+/* errno says how. */
+static unsigned lost(struct stream *s)
+{
+	fault_errno(fault_room(s), "4.4.2", "the connection was lost");
+	return fail(s);
+}
+
+/* Can more input be held? During a handshake TLS says, whatever the user wants. */
+static bool has_room(const struct stream *s)
+{
+	if (s->connecting || s->eof)
+		return false;
+	return s->tls ? tls_session_wants_input(s->tls) : buf_length(&s->in) < s->in.max;
+}
+
+static bool is_read(const struct stream *s)
+{
+	return s->reading || (s->tls && !s->tls->up);
 }
 
 /* Asks the loop for what can be used. READ stays asked for while reading is off, until something comes: most
@@ -38,8 +74,8 @@ static void watch(struct stream *s)
 		return;
 	if (s->connecting || s->blocked)
 		wanted |= LOOP_WRITE;
-	if (!s->connecting && !s->eof && buf_length(&s->in) < s->in.max)
-		wanted |= s->reading ? LOOP_READ : s->io.wanted & LOOP_READ;
+	if (has_room(s))
+		wanted |= is_read(s) ? LOOP_READ : s->io.wanted & LOOP_READ;
 	if (loop_io_want(&s->io, wanted))
 		return;
 	fault_set(fault_room(s), "4.3.1", "out of memory");
@@ -47,14 +83,42 @@ static void watch(struct stream *s)
 	loop_task_schedule(&s->task);
 }
 
+/* Octets from the socket, or none: TLS may have some left. */
+static unsigned take(struct stream *s, struct slice received)
+{
+	struct fault why = {0};
+	unsigned events = STREAM_INPUT;
+
+	if (s->tls) {
+		events = tls_session_input(s->tls, received, &why);
+	} else if (!buf_append(&s->in, received)) {
+		fault_set(&why, "4.3.1", "out of memory");
+		events = STREAM_FAILED;
+	}
+	if (events & STREAM_FAILED)
+		return events | fail_with(s, &why);
+	return events;
+}
+
+static unsigned take_end(struct stream *s)
+{
+	struct fault why = {0};
+
+	s->eof = true;
+	if (s->tls == NULL || s->tls->up)
+		return STREAM_EOF;
+	fault_set(&why, "4.4.2", "the far end closed the connection during the TLS handshake");
+	return fail_with(s, &why);
+}
+
 /* One recv for each wake-up, unless it filled all it was given. */
 static unsigned receive(struct stream *s)
 {
 	char scratch[SCRATCH_BYTES];
 	unsigned events = 0;
-	size_t room;
 
-	while ((room = s->in.max - buf_length(&s->in)) > 0) {
+	while (!s->failed && has_room(s)) {
+		size_t room = s->tls ? sizeof(scratch) : s->in.max - buf_length(&s->in);
 		size_t size = room < sizeof(scratch) ? room : sizeof(scratch);
 		ssize_t got = recv(s->fd, scratch, size, 0);
 
@@ -62,20 +126,9 @@ static unsigned receive(struct stream *s)
 			continue;
 		if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
 			break;
-		if (got < 0) {
-			fault_errno(fault_room(s), "4.4.2", "the connection was lost");
-			return events | fail(s);
-		}
-		if (got == 0) {
-			s->eof = true;
-			events |= STREAM_EOF;
-			break;
-		}
-		if (!buf_append(&s->in, slice_of(scratch, (size_t)got))) {
-			fault_set(fault_room(s), "4.3.1", "out of memory");
-			return events | fail(s);
-		}
-		events |= STREAM_INPUT;
+		if (got < 0)
+			return events | lost(s);
+		events |= got > 0 ? take(s, slice_of(scratch, (size_t)got)) : take_end(s);
 		if ((size_t)got < size)
 			break;
 	}
@@ -83,26 +136,43 @@ static unsigned receive(struct stream *s)
 	return events;
 }
 
+/* One send. False: nothing more can be done now, or ever (s->failed). */
+static bool send_some(struct stream *s, struct buf *b)
+{
+	struct slice left = buf_slice(b);
+	ssize_t sent;
+
+	while ((sent = send(s->fd, left.p, left.n, MSG_NOSIGNAL)) < 0 && errno == EINTR)
+		;
+	if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+		(void)lost(s);
+		return false;
+	}
+	s->blocked = sent < 0 || (size_t)sent < left.n;
+	if (sent > 0)
+		buf_consume(b, (size_t)sent);
+	if (buf_length(b) == 0)
+		buf_fini(b);
+	return !s->blocked;
+}
+
 static unsigned send_queued(struct stream *s)
 {
-	struct slice left = buf_slice(&s->out);
-	ssize_t sent = 0;
+	struct buf *b = s->tls ? &s->tls->wire : &s->out;
+	struct fault why = {0};
+	bool goes_on = true;
 
 	if (s->failed || s->connecting || s->blocked)
 		return 0;
-	if (left.n > 0) {
-		while ((sent = send(s->fd, left.p, left.n, MSG_NOSIGNAL)) < 0 && errno == EINTR)
-			;
-		if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
-			fault_errno(fault_room(s), "4.4.2", "the connection was lost");
-			return fail(s);
-		}
-		s->blocked = sent < 0 || (size_t)sent < left.n;
-		if (sent > 0)
-			buf_consume(&s->out, (size_t)sent);
-		watch(s);
+	while (goes_on) {
+		if (s->tls && !tls_session_output(s->tls, &why))
+			return fail_with(s, &why);
+		goes_on = buf_length(b) > 0 && send_some(s, b);
 	}
-	if (buf_length(&s->out) > 0)
+	if (s->failed)
+		return STREAM_FAILED;
+	watch(s);
+	if (stream_unsent(s) > 0)
 		return 0;
 	buf_fini(&s->out);
 	if (!s->written)
@@ -150,11 +220,14 @@ static void on_ready(void *arg, unsigned ready)
 		events |= send_queued(s);
 	}
 	if (ready & LOOP_READ && !s->connecting && !s->failed && !s->eof) {
-		if (s->reading)
+		if (is_read(s))
 			events |= receive(s);
 		else
 			(void)loop_io_want(&s->io, s->io.wanted & ~(unsigned)LOOP_READ);
 	}
+	/* What TLS answers goes with the turn's other output. */
+	if (s->tls && !s->failed)
+		loop_task_schedule(&s->task);
 	report(s, events);
 }
 
@@ -164,7 +237,12 @@ static void on_task(void *arg)
 	unsigned events = s->pending;
 
 	s->pending = 0;
-	report(s, events | send_queued(s));
+	if (s->tls && !s->failed) {
+		events |= take(s, SLICE_EMPTY);
+		watch(s);
+	}
+	events |= send_queued(s);
+	report(s, events);
 }
 
 void stream_init(struct stream *s, struct loop *l, int fd, size_t in_max, stream_fn *fn, void *arg)
@@ -206,6 +284,12 @@ void stream_fini(struct stream *s)
 {
 	if (s->fn == NULL)
 		return;
+	if (s->tls) {
+		tls_session_end(s->tls);
+		if (!s->failed && !s->connecting && !s->blocked && buf_length(&s->tls->wire) > 0)
+			(void)send_some(s, &s->tls->wire);
+		tls_session_destroy(s->tls);
+	}
 	loop_task_cancel(&s->task);
 	loop_io_fini(&s->io);
 	fd_close(&s->fd);
@@ -226,7 +310,7 @@ void stream_read(struct stream *s, bool on)
 		s->pending |= STREAM_INPUT;
 	if (s->eof)
 		s->pending |= STREAM_EOF;
-	if (s->pending)
+	if (s->pending || s->tls)
 		loop_task_schedule(&s->task);
 	watch(s);
 }
@@ -243,7 +327,9 @@ void stream_consume(struct stream *s, size_t n)
 	buf_consume(&s->in, n);
 	if (buf_length(&s->in) == 0)
 		buf_fini(&s->in);
-	if (was_full)
+	if (was_full && s->tls)
+		loop_task_schedule(&s->task);
+	else if (was_full)
 		watch(s);
 }
 
@@ -263,7 +349,44 @@ bool stream_write(struct stream *s, struct slice octets)
 
 size_t stream_unsent(const struct stream *s)
 {
-	return buf_length(&s->out);
+	return buf_length(&s->out) + (s->tls ? buf_length(&s->tls->wire) : 0);
+}
+
+bool stream_start_tls(struct stream *s, struct tls_context *context, const char *host, struct fault *why)
+{
+	if (s->tls || s->failed) {
+		fault_set(why, "4.3.0", s->tls ? "TLS has begun already" : "the connection was lost");
+		return false;
+	}
+	stream_discard_input(s);
+	if ((s->tls = tls_session_create(s, context, host, why)) == NULL)
+		return false;
+	loop_task_schedule(&s->task);
+	watch(s);
+	return true;
+}
+
+bool stream_is_tls(const struct stream *s)
+{
+	return s->tls && s->tls->up;
+}
+
+const char *stream_tls_text(const struct stream *s)
+{
+	return s->tls ? s->tls->text : "";
+}
+
+bool stream_append_tls(const struct stream *s, struct buf *out)
+{
+	if (!stream_is_tls(s))
+		return true;
+	return buf_printf(out, "(%s:%s:%d)", SSL_get_version(s->tls->ssl), SSL_get_cipher_name(s->tls->ssl),
+			  SSL_get_cipher_bits(s->tls->ssl, NULL));
+}
+
+bool stream_tls_verified(const struct stream *s)
+{
+	return stream_is_tls(s) && SSL_get0_peer_certificate(s->tls->ssl) != NULL && SSL_get_verify_result(s->tls->ssl) == X509_V_OK;
 }
 
 const struct fault *stream_fault(const struct stream *s)
