@@ -95,7 +95,8 @@
 
 /* The administrator's hand. */
 #define IPC_CONTROL_ASK(F) F(text, verb, 64) F(text, argument, 4096)
-#define IPC_CONTROL_ANSWER(F) F(octets, text, 1u << 20)
+/* text: for people, any number of lines. refused: it was not done, text says why. */
+#define IPC_CONTROL_ANSWER(F) F(octets, text, 1u << 20) F(flag, refused)
 /* Waiting messages behind the place after (an id, "" from the start), at most max of them: queue_entry records. last: the list ends here. */
 #define IPC_QUEUE_LIST_ASK(F) F(text, after, 32) F(u32, max)
 #define IPC_QUEUE_LIST_ANSWER(F) F(octets, entries, IPC_LIST_MAX) F(flag, last)

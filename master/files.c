@@ -1,0 +1,225 @@
+#include "master/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/base/buf.h"
+#include "common/base/fault.h"
+#include "common/base/fd.h"
+#include "common/base/memory.h"
+#include "common/conf/settings.h"
+#include "common/service/main_conf.h"
+#include "master/certificate.h"
+#include "master/sealed.h"
+
+#define SYSLOG_SOCKET "/dev/log"
+#define RESOLV_CONF_MAX 65536
+
+void files_init(struct files *f)
+{
+	*f = (struct files){.log = -1, .settings_public = -1, .settings_secret = -1, .certificate = -1, .key = -1,
+			    .resolv = -1};
+}
+
+void files_fini(struct files *f)
+{
+	fd_close(&f->log);
+	fd_close(&f->settings_public);
+	fd_close(&f->settings_secret);
+	fd_close(&f->certificate);
+	fd_close(&f->key);
+	fd_close(&f->resolv);
+	free(f->certificate_path);
+	free(f->key_path);
+	files_init(f);
+}
+
+/* ---- has it changed? ---- */
+
+static struct stamp stamp_of(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st) != 0)
+		return (struct stamp){0};
+	return (struct stamp){.there = true, .device = st.st_dev, .inode = st.st_ino, .size = st.st_size,
+			      .changed = st.st_mtim};
+}
+
+static bool stamp_equal(const struct stamp *a, const struct stamp *b)
+{
+	return a->there == b->there && a->device == b->device && a->inode == b->inode && a->size == b->size &&
+	       a->changed.tv_sec == b->changed.tv_sec && a->changed.tv_nsec == b->changed.tv_nsec;
+}
+
+/* ---- the log ---- */
+
+/* Without a system log on this host there is nothing to connect to; lines are lost until there is one, and mail flows. */
+static int syslog_connect(void)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX, .sun_path = SYSLOG_SOCKET};
+	int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+	if (fd >= 0)
+		(void)!connect(fd, (const struct sockaddr *)&to, sizeof(to));
+	return fd;
+}
+
+static bool log_open_target(const struct settings *s, int terminal, int *out, struct fault *why)
+{
+	char path[PATH_MAX];
+
+	if (s->log_to == LOG_TO_SYSLOG) {
+		*out = syslog_connect();
+	} else if (s->log_to == LOG_TO_STDERR) {
+		*out = fcntl(terminal, F_DUPFD_CLOEXEC, 4);
+	} else {
+		if (!slice_cstr(s->log_file, path, sizeof(path), why))
+			return false;
+		*out = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY, 0640);
+	}
+	if (*out < 0) {
+		fault_errno(why, "4.3.5", "cannot open the log%s%.*s", s->log_to == LOG_TO_FILE ? " " : "",
+			    s->log_to == LOG_TO_FILE ? slice_int(s->log_file.n) : 0, s->log_file.p);
+		return false;
+	}
+	return true;
+}
+
+bool files_log_reopen(struct files *f, const struct settings *s, int terminal, struct fault *why)
+{
+	struct stamp stamp = stamp_of(SYSLOG_SOCKET);
+	int fd = -1;
+
+	if (!log_open_target(s, terminal, &fd, why))
+		return false;
+	fd_close(&f->log);
+	f->log = fd;
+	f->syslog_stamp = stamp;
+	return true;
+}
+
+enum files_look files_look_syslog(struct files *f, const struct settings *s, int terminal, struct fault *why)
+{
+	struct stamp now = stamp_of(SYSLOG_SOCKET);
+
+	if (s->log_to != LOG_TO_SYSLOG || !now.there || stamp_equal(&now, &f->syslog_stamp))
+		return FILES_SAME;
+	f->syslog_stamp = now;
+	return files_log_reopen(f, s, terminal, why) ? FILES_CHANGED : FILES_REFUSED;
+}
+
+/* ---- the settings ---- */
+
+static bool settings_seal(const struct settings *s, enum settings_print_what what, int *fd, struct fault *why)
+{
+	struct buf text;
+	bool ok = false;
+
+	buf_init(&text, MAIN_CONF_MAX);
+	if (settings_print(s, what, &text))
+		ok = sealed_make("settings", buf_slice(&text), fd, why);
+	else
+		fault_set(why, "4.3.1", "no memory for the settings");
+	if (text.p != NULL)
+		memory_wipe(text.p, text.capacity);
+	buf_fini(&text);
+	return ok;
+}
+
+/* ---- certificate and key ---- */
+
+static bool pair_load(struct files *f, const struct settings *s, struct fault *why)
+{
+	char certificate[PATH_MAX], key[PATH_MAX];
+
+	if (!certificate_make(s, why) || !certificate_paths(s, certificate, key, sizeof(certificate), why))
+		return false;
+	/* Stamps before contents: a change in between is seen at the next look. */
+	f->certificate_stamp = stamp_of(certificate);
+	f->key_stamp = stamp_of(key);
+	if (!certificate_load(certificate, key, &f->certificate, &f->key, why))
+		return false;
+	f->certificate_path = strdup(certificate);
+	f->key_path = strdup(key);
+	if (f->certificate_path == NULL || f->key_path == NULL) {
+		fault_set(why, "4.3.1", "no memory for the certificate");
+		return false;
+	}
+	return true;
+}
+
+enum files_look files_look_pair(struct files *f, struct fault *why)
+{
+	struct stamp certificate = stamp_of(f->certificate_path), key = stamp_of(f->key_path);
+	int certificate_fd, key_fd;
+
+	if (stamp_equal(&certificate, &f->certificate_stamp) && stamp_equal(&key, &f->key_stamp))
+		return FILES_SAME;
+	f->certificate_stamp = certificate;
+	f->key_stamp = key;
+	if (!certificate_load(f->certificate_path, f->key_path, &certificate_fd, &key_fd, why))
+		return FILES_REFUSED;
+	fd_close(&f->certificate);
+	fd_close(&f->key);
+	f->certificate = certificate_fd;
+	f->key = key_fd;
+	return FILES_CHANGED;
+}
+
+/* ---- resolv.conf ---- */
+
+static bool resolv_load(int *out, struct fault *why)
+{
+	struct buf text;
+	struct stat st;
+	bool ok = false;
+	int fd = open(FILES_RESOLV_CONF, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	buf_init(&text, RESOLV_CONF_MAX);
+	if (fd < 0 || fstat(fd, &st) != 0)
+		fault_errno(why, "4.3.5", "cannot open " FILES_RESOLV_CONF);
+	else if (!S_ISREG(st.st_mode))
+		fault_set(why, "4.3.5", FILES_RESOLV_CONF " is no file");
+	else
+		ok = fd_slurp(fd, &text, why) && sealed_make("resolv.conf", buf_slice(&text), out, why);
+	buf_fini(&text);
+	fd_close(&fd);
+	return ok;
+}
+
+enum files_look files_look_resolv(struct files *f, const struct settings *s, struct fault *why)
+{
+	struct stamp now = stamp_of(FILES_RESOLV_CONF);
+	int fd = -1;
+
+	if (s->dns_servers.n > 0 || stamp_equal(&now, &f->resolv_stamp))
+		return FILES_SAME;
+	f->resolv_stamp = now;
+	if (!resolv_load(&fd, why))
+		return FILES_REFUSED;
+	fd_close(&f->resolv);
+	f->resolv = fd;
+	return FILES_CHANGED;
+}
+
+bool files_load(struct files *f, const struct settings *s, int terminal, struct fault *why)
+{
+	files_init(f);
+	if (files_log_reopen(f, s, terminal, why) &&
+	    settings_seal(s, SETTINGS_PRINT_PUBLIC, &f->settings_public, why) &&
+	    settings_seal(s, SETTINGS_PRINT_CHANGED, &f->settings_secret, why) && pair_load(f, s, why)) {
+		/* Without it resolvd asks 127.0.0.1, as the C library does; the file may come later. */
+		(void)files_look_resolv(f, s, NULL);
+		return true;
+	}
+	files_fini(f);
+	return false;
+}
