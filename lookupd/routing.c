@@ -1,0 +1,237 @@
+#include "lookupd/routing.h"
+
+#include <stdint.h>
+
+#include "common/base/fault.h"
+#include "common/ipc/frame.h"
+
+#define ARENA_MAX (24u << 20)
+
+/* An address that waits to be looked at. */
+struct routing_item {
+	struct routing_item *next;
+	struct slice path;
+	unsigned depth;
+	bool past_alias;
+};
+
+void routing_init(struct routing *r)
+{
+	buf_init(&r->targets, IPC_LIST_MAX);
+	arena_init(&r->arena, ARENA_MAX);
+	table_init(&r->seen);
+}
+
+void routing_fini(struct routing *r)
+{
+	buf_fini(&r->targets);
+	table_fini(&r->seen);
+	arena_reset(&r->arena);
+}
+
+static void routing_add(struct lookup *l, struct routing *r, struct slice path, unsigned depth, bool past_alias)
+{
+	struct fault why = {0};
+	struct routing_item *item = arena_alloc(&r->arena, sizeof(*item), &why);
+
+	if (item == NULL) {
+		lookup_fail(l, &why);
+		return;
+	}
+	*item = (struct routing_item){NULL, path, depth, past_alias};
+	*r->last = item;
+	r->last = &item->next;
+}
+
+/* Is this the first time that we see the address as what (an alias, an end)? */
+static bool routing_first(struct lookup *l, struct routing *r, char what, const struct name *n)
+{
+	struct table_node *node;
+	struct fault why = {0};
+	struct slice key;
+	char octets[1 + sizeof(n->octets)];
+	size_t length = 0;
+
+	octets[length++] = what;
+	for (size_t i = 0; i < n->n; i++)
+		octets[length++] = n->octets[i];
+	if (table_find(&r->seen, slice_of(octets, length)) != NULL)
+		return false;
+	node = arena_alloc(&r->arena, sizeof(*node), &why);
+	if (node == NULL || !arena_copy(&r->arena, slice_of(octets, length), &key, &why) || !table_insert(&r->seen, node, key)) {
+		if (why.text[0] == '\0')
+			fault_set(&why, "4.3.1", "out of memory");
+		lookup_fail(l, &why);
+		return false;
+	}
+	return true;
+}
+
+static void routing_put(struct lookup *l, struct routing *r, const struct ipc_route_target *target)
+{
+	struct fault why = {0};
+
+	if (!ipc_put_route_target(&r->targets, target)) {
+		fault_set(&why, "4.3.1", "the targets of %.*s need too much memory", SLICE_PRINTF(r->forward_path));
+		lookup_fail(l, &why);
+		return;
+	}
+	r->n_targets++;
+}
+
+static void routing_refuse(struct lookup *l, struct routing *r, struct slice path, const char *status, const char *reason)
+{
+	struct ipc_route_target target = {.kind = ROUTE_REFUSED, .forward_path = path};
+
+	fault_set(&target.why, status, "%.*s: %s", SLICE_PRINTF(path), reason);
+	routing_put(l, r, &target);
+}
+
+static void routing_local(struct lookup *l, struct routing *r, struct slice path, const struct resident *user, const struct name *n)
+{
+	struct ipc_route_target target = {.kind = ROUTE_LOCAL, .forward_path = path};
+	char folder[FOLDER_MAX + 1];
+	struct fault why = {0};
+
+	if (!resident_folder(user, n, folder, &target.folder, &why)) {
+		lookup_fail(l, &why);
+		return;
+	}
+	target.quota_bytes = rows_number(user->rows, 0, USER_QUOTA_BYTES, 0);
+	routing_put(l, r, &target);
+}
+
+static bool tls_of(struct slice word, uint8_t *out)
+{
+	static const char *const words[] = {
+		[ROUTE_TLS_STARTTLS_IF_OFFERED] = "optional",
+		[ROUTE_TLS_STARTTLS] = "starttls",
+		[ROUTE_TLS_IMPLICIT] = "implicit",
+		[ROUTE_TLS_NONE] = "none",
+	};
+
+	*out = ROUTE_TLS_STARTTLS_IF_OFFERED;
+	if (word.n == 0)
+		return true;
+	for (uint8_t i = 0; i < ARRAY_LENGTH(words); i++) {
+		if (slice_equal_nocase(word, slice_of_cstr(words[i]))) {
+			*out = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+/* RFC 5321 4.1.3: [192.0.2.1] and [IPv6:2001:db8::1] name a host; there is no MX to ask for. */
+static struct slice literal_host(struct slice domain)
+{
+	struct slice inner = slice_head(slice_tail(domain, 1), domain.n >= 2 ? domain.n - 2 : 0);
+
+	return slice_starts_nocase(inner, SLICE("IPv6:")) ? slice_tail(inner, 5) : inner;
+}
+
+static void routing_remote(struct lookup *l, struct routing *r, struct slice path, const struct name *n)
+{
+	struct ipc_route_target target = {.kind = ROUTE_REMOTE, .forward_path = path, .host = n->domain, .mx = true};
+	struct fault why = {0};
+	const struct rows *route;
+	uint64_t port;
+
+	if (!lookup_get(l, &(struct query_key){QUERY_route, {n->domain, r->sender_domain}}, &route))
+		return;
+	if (rows_cell(route, 0, ROUTE_HOST).n > 0) {
+		port = rows_number(route, 0, ROUTE_PORT, 0);
+		target.host = rows_cell(route, 0, ROUTE_HOST);
+		target.port = port <= UINT16_MAX ? (uint16_t)port : 0;
+		target.mx = rows_flag(route, 0, ROUTE_MX, false);
+		if (port > UINT16_MAX || target.host.n > IPC_HOST_MAX || !tls_of(rows_cell(route, 0, ROUTE_TLS), &target.tls)) {
+			fault_set(&why, "4.3.5", "the route of %.*s makes no sense", SLICE_PRINTF(n->domain));
+			lookup_fail(l, &why);
+			return;
+		}
+	} else if (name_is_literal(n)) {
+		target.host = literal_host(n->domain);
+		target.mx = false;
+	}
+	routing_put(l, r, &target);
+}
+
+static void routing_open(struct lookup *l, struct routing *r, const struct routing_item *item, const struct name *n, const struct rows *alias)
+{
+	struct name target;
+
+	if (!routing_first(l, r, 'a', n))
+		return;
+	if (item->depth == ROUTING_DEPTH_MAX) {
+		routing_refuse(l, r, item->path, "5.4.6", "too many aliases lead to it, one behind the other");
+		return;
+	}
+	for (size_t i = 0; i < alias->n_rows; i++) {
+		struct slice path = rows_cell(alias, i, 0);
+		bool self = name_parse(path, r->names.hostname, &target) && slice_equal(name_whole(&target), name_whole(n));
+
+		routing_add(l, r, path, item->depth + 1, self);
+	}
+}
+
+static void routing_item_evaluate(struct lookup *l, struct routing *r, const struct routing_item *item)
+{
+	struct slice path = item->path;
+	struct resident found;
+	struct name name;
+
+	if (!resident_name(&r->names, path, &name) || path.n > IPC_PATH_MAX) {
+		routing_refuse(l, r, slice_head(path, 320), "5.1.3", "this is no address");
+		return;
+	}
+	found = resident_find(l, &name, item->past_alias);
+	if (found.kind == RESIDENT_LATER)
+		return;
+	if (found.kind == RESIDENT_ALIAS) {
+		routing_open(l, r, item, &name, found.rows);
+		return;
+	}
+	if (slice_find(path, '@') == SIZE_MAX)
+		path = name_whole(&name);
+	if (item->depth > 0 && !routing_first(l, r, 'e', &name))
+		return;
+	if (found.kind == RESIDENT_USER)
+		routing_local(l, r, path, &found, &name);
+	else if (found.kind == RESIDENT_NOBODY)
+		routing_refuse(l, r, path, "5.1.1", "there is no such user");
+	else if (found.kind == RESIDENT_DISABLED)
+		routing_refuse(l, r, path, "5.2.1", "this address is switched off");
+	else
+		routing_remote(l, r, path, &name);
+}
+
+/* From the beginning, with nothing left of the run before. */
+static void routing_reset(struct routing *r)
+{
+	table_fini(&r->seen);
+	table_init(&r->seen);
+	arena_reset(&r->arena);
+	buf_reset(&r->targets);
+	r->n_targets = 0;
+	r->first = NULL;
+	r->last = &r->first;
+}
+
+void routing_evaluate(struct lookup *l, void *arg)
+{
+	struct routing *r = arg;
+	size_t n = 0;
+
+	routing_reset(r);
+	r->sender_domain = name_parse(r->reverse_path, r->names.hostname, &r->sender) ? r->sender.domain : SLICE_EMPTY;
+	routing_add(l, r, r->forward_path, 0, false);
+	for (struct routing_item *item = r->first; item != NULL && !l->failed; item = item->next) {
+		if (++n > ROUTING_TARGETS_MAX + 1) {
+			routing_refuse(l, r, r->forward_path, "5.4.6", "its aliases have too many targets");
+			break;
+		}
+		routing_item_evaluate(l, r, item);
+	}
+	if (r->n_targets == 0 && l->n_missing == 0 && !l->failed)
+		routing_refuse(l, r, r->forward_path, "5.4.6", "its aliases lead back to it");
+}
