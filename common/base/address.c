@@ -126,3 +126,10 @@ wrong:
 		  SLICE_PRINTF(s));
 	return false;
 }
+
+bool ip_is_unspecified(const struct ip *ip)
+{
+	static const uint8_t zeros[16];
+
+	return ip->family != 0 && memcmp(ip->octets, zeros, sizeof(zeros)) == 0;
+}

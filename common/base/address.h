@@ -27,6 +27,8 @@ bool ip_equal(const struct ip *a, const struct ip *b);
 /* The first bits of both are the same, and the families. */
 bool ip_in_network(const struct ip *ip, const struct ip *network, unsigned bits);
 bool ip_is_loopback(const struct ip *ip);
+/* 0.0.0.0 or ::, what a listener on every address has. */
+bool ip_is_unspecified(const struct ip *ip);
 /* The address and port of a sockaddr (AF_INET, AF_INET6; mapped ones become IPv4), and the way back. Other families give family 0. */
 void ip_of_sockaddr(const struct sockaddr *sa, struct ip *out, uint16_t *port);
 socklen_t ip_to_sockaddr(const struct ip *ip, uint16_t port, struct sockaddr_storage *out);

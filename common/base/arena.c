@@ -44,10 +44,13 @@ void arena_reset(struct arena *a)
 	a->used = 0;
 }
 
+/* A block with room for size octets. The first in the list is the one that is being filled; what is larger than a block gets
+ * one of its own behind it, so that the first one's rest stays in use. */
 static struct arena_block *add_block(struct arena *a, size_t size)
 {
 	size_t room = a->blocks ? a->blocks->size * 2 : BLOCK_FIRST;
-	struct arena_block *block;
+	bool alone = size > BLOCK_LARGEST && a->blocks;
+	struct arena_block *block, **at = alone ? &a->blocks->next : &a->blocks;
 
 	if (room > BLOCK_LARGEST)
 		room = BLOCK_LARGEST;
@@ -57,14 +60,14 @@ static struct arena_block *add_block(struct arena *a, size_t size)
 		return NULL;
 	block->size = room;
 	block->used = 0;
-	block->next = a->blocks;
-	a->blocks = block;
+	block->next = *at;
+	*at = block;
 	return block;
 }
 
 void *arena_alloc(struct arena *a, size_t size, struct fault *why)
 {
-	size_t align = sizeof(max_align_t), rounded = (size + align - 1) / align * align;
+	size_t align = _Alignof(max_align_t), rounded = (size + align - 1) / align * align;
 	struct arena_block *block = a->blocks;
 	char *p;
 

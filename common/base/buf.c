@@ -1,5 +1,6 @@
 #include "common/base/buf.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,16 +42,18 @@ static bool make_room(struct buf *b, size_t n)
 		goto full;
 	if (n <= b->capacity - b->n)
 		return true;
-	if (b->start > 0 && n <= b->capacity - held && b->start >= held) {
+	/* To move what is held costs no more than was consumed before; without room to grow there is no choice. */
+	if (n <= b->capacity - held && (b->start >= held || b->capacity >= b->max)) {
 		memmove(b->p, b->p + b->start, held);
 		b->start = 0;
 		b->n = held;
 		return true;
 	}
 	wanted = held + n;
-	capacity = b->capacity < 64 ? 64 : b->capacity;
-	while (capacity < wanted)
-		capacity = capacity > SIZE_MAX / 2 ? wanted : capacity * 2;
+	capacity = b->capacity < 32 ? 32 : b->capacity;
+	do
+		capacity = capacity > SIZE_MAX / 2 ? SIZE_MAX : capacity * 2;
+	while (capacity < wanted);
 	if (capacity > b->max)
 		capacity = b->max;
 	if ((p = malloc(capacity)) == NULL)
@@ -129,11 +132,13 @@ bool buf_printf(struct buf *b, const char *template, ...)
 
 char *buf_reserve(struct buf *b, size_t n)
 {
-	return make_room(b, n) ? b->p + b->n : NULL;
+	/* An address also for nothing, when nothing was allocated yet. */
+	return make_room(b, n == 0 && b->p == NULL ? 1 : n) ? b->p + b->n : NULL;
 }
 
 void buf_commit(struct buf *b, size_t used)
 {
+	assert(used <= b->capacity - b->n);
 	b->n += used;
 }
 

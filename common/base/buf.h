@@ -37,7 +37,7 @@ bool buf_append_cstr(struct buf *b, const char *s);
 bool buf_append_char(struct buf *b, char c);
 bool buf_printf(struct buf *b, const char *template, ...) PRINTF_LIKE(2, 3);
 bool buf_vprintf(struct buf *b, const char *template, va_list args) PRINTF_LIKE(2, 0);
-/* Room for n octets at the end, to be filled by the caller, who then says how many it used. NULL as above. */
+/* Room for n octets at the end (n may be 0), to be filled by the caller, who then says how many it used. NULL as above. */
 char *buf_reserve(struct buf *b, size_t n);
 void buf_commit(struct buf *b, size_t used);
 /* Forgets the first n octets (at most what is held). Cheap: memory moves only when room is needed. */

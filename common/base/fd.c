@@ -36,6 +36,8 @@ bool fd_write_all(int fd, const void *p, size_t n, off_t offset)
 
 		if (k < 0 && errno == EINTR)
 			continue;
+		if (k == 0)
+			errno = EIO;
 		if (k <= 0)
 			return false;
 		from += k;
@@ -73,21 +75,14 @@ bool fd_slurp(int fd, struct buf *b, struct fault *why)
 
 	for (;;) {
 		size_t room = b->max - buf_length(b) < 8192 ? b->max - buf_length(b) : 8192;
-		char *to, past;
+		char past, *to = room ? buf_reserve(b, room) : &past;
 		ssize_t k;
 
-		if (room == 0) {
-			k = pread(fd, &past, 1, offset);
-			if (k == 0)
-				return true;
-			fault_set(why, "4.3.0", "the file is larger than %zu octets", b->max);
-			return false;
-		}
-		if ((to = buf_reserve(b, room)) == NULL) {
+		if (to == NULL) {
 			fault_set(why, "4.3.1", "out of memory");
 			return false;
 		}
-		k = pread(fd, to, room, offset);
+		k = pread(fd, to, room ? room : 1, offset);
 		if (k < 0 && errno == EINTR)
 			continue;
 		if (k < 0) {
@@ -96,6 +91,10 @@ bool fd_slurp(int fd, struct buf *b, struct fault *why)
 		}
 		if (k == 0)
 			return true;
+		if (room == 0) {
+			fault_set(why, "4.3.0", "the file is larger than %zu octets", b->max);
+			return false;
+		}
 		buf_commit(b, (size_t)k);
 		offset += k;
 	}

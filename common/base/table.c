@@ -32,7 +32,7 @@ static uint64_t little_endian(const uint8_t *p, size_t n)
 
 uint64_t siphash(const uint8_t secret[16], const void *p, size_t n)
 {
-	const uint8_t *in = p;
+	const uint8_t *in = n ? p : secret; /* p may be NULL, to which nothing may be added */
 	uint64_t k0 = little_endian(secret, 8), k1 = little_endian(secret + 8, 8), word;
 	uint64_t v[4] = {k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261,
 			 k1 ^ 0x7465646279746573};

@@ -1,0 +1,228 @@
+#include "deliverd/local/delivery.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "common/base/arena.h"
+#include "common/base/buf.h"
+#include "common/base/fault.h"
+#include "common/base/fd.h"
+#include "common/base/memory.h"
+#include "common/spool/file.h"
+#include "deliverd/local/copy.h"
+#include "deliverd/local/maildir.h"
+
+#define DELIVERY_MEMORY (64u << 20) /* of a list of recipients, at most */
+#define CHUNK_BYTES 65536
+
+struct delivery {
+	struct arena arena;
+	int fd, root;
+	uint64_t received_us;
+	struct slice id, reverse_path, hostname;
+	struct delivery_result *results;
+	size_t n_results;
+};
+
+static size_t count_recipients(struct slice list, struct fault *why)
+{
+	struct ipc_deliver_recipient r;
+	bool broken = false;
+	size_t n = 0;
+
+	while (ipc_next_deliver_recipient(&list, &r, &broken))
+		n++;
+	if (!broken && n > 0)
+		return n;
+	fault_set(why, "5.5.4", "the list of recipients is %s", broken ? "broken" : "empty");
+	return 0;
+}
+
+static bool take_recipients(struct delivery *d, struct slice list, struct fault *why)
+{
+	struct ipc_deliver_recipient r;
+	bool broken = false;
+	size_t n = count_recipients(list, why);
+
+	if (n == 0 || (d->results = arena_alloc(&d->arena, n * sizeof(*d->results), why)) == NULL)
+		return false;
+	for (; ipc_next_deliver_recipient(&list, &r, &broken); d->n_results++) {
+		struct delivery_result *result = &d->results[d->n_results];
+
+		result->index = r.index;
+		if ((result->why = arena_alloc(&d->arena, sizeof(*result->why), why)) == NULL ||
+		    !arena_copy(&d->arena, r.forward_path, &result->forward_path, why) ||
+		    !arena_copy(&d->arena, r.folder, &result->folder, why))
+			return false;
+		if (!maildir_folder_is_valid(r.folder))
+			fault_set(result->why, "4.3.5", "\"%.*s\" is no folder below mail_dir", SLICE_PRINTF(r.folder));
+	}
+	return true;
+}
+
+static bool is_readable_file(int fd, struct fault *why)
+{
+	struct stat st;
+	int flags = fcntl(fd, F_GETFL);
+
+	if (fd >= 0 && flags >= 0 && (flags & O_ACCMODE) == O_RDONLY && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		return true;
+	fault_set(why, "5.5.4", "no read-only descriptor of a regular file came with the message");
+	return false;
+}
+
+bool delivery_create(const struct ipc_deliver_ask *ask, int *fd, int root, struct slice hostname, struct delivery **out, struct fault *why)
+{
+	struct delivery *d = NULL;
+
+	if (!is_readable_file(*fd, why) || (d = memory_alloc(1, sizeof(*d), why)) == NULL)
+		return false;
+	arena_init(&d->arena, DELIVERY_MEMORY);
+	d->fd = -1;
+	d->root = root;
+	d->received_us = ask->received_us;
+	d->hostname = hostname;
+	if (!arena_copy(&d->arena, ask->id, &d->id, why) || !arena_copy(&d->arena, ask->reverse_path, &d->reverse_path, why) ||
+	    !take_recipients(d, ask->recipients, why)) {
+		delivery_destroy(d);
+		return false;
+	}
+	d->fd = *fd;
+	*fd = -1;
+	*out = d;
+	return true;
+}
+
+void delivery_destroy(struct delivery *d)
+{
+	if (d == NULL)
+		return;
+	fd_close(&d->fd);
+	arena_reset(&d->arena);
+	free(d);
+}
+
+/* Streams the message into f, in chunks, so that its size does not matter. */
+static bool write_message(const struct delivery *d, const struct spool_header *h, struct copy *c, struct maildir_file *f, struct buf *out,
+			  struct fault *why)
+{
+	size_t chunk = h->content_length < CHUNK_BYTES ? (size_t)h->content_length : CHUNK_BYTES, n = 0;
+	char *octets = memory_alloc(1, chunk, why);
+	bool ok = octets != NULL;
+
+	for (uint64_t at = 0; ok && at < h->content_length; at += n) {
+		ok = spool_content_read(d->fd, h, at, octets, chunk, &n, why);
+		if (ok && n == 0) {
+			fault_set(why, "4.3.0", "the spool file ends before its message does");
+			ok = false;
+		}
+		if (ok && !copy_take(c, slice_of(octets, n), out)) {
+			fault_set(why, "4.3.1", "out of memory");
+			ok = false;
+		}
+		if (ok && at + n < h->content_length) { /* the last piece goes with what copy_end adds */
+			ok = maildir_write(f, buf_slice(out), why);
+			buf_reset(out);
+		}
+	}
+	free(octets);
+	if (ok && !copy_end(c, out)) {
+		fault_set(why, "4.3.1", "out of memory");
+		ok = false;
+	}
+	return ok && maildir_write(f, buf_slice(out), why);
+}
+
+static bool name_for(const struct delivery *d, const struct delivery_result *r, char *out, size_t size, struct fault *why)
+{
+	return maildir_name(d->received_us, d->id, r->forward_path, d->hostname, out, size, why);
+}
+
+/* Writes the file for the first usable recipient. */
+static bool write_file(const struct delivery *d, const struct delivery_result *first, struct maildir_file *f, struct fault *why)
+{
+	struct spool_header h;
+	struct copy c = {0};
+	struct buf out;
+	char name[sizeof(f->name)];
+	bool ok;
+
+	buf_init(&out, 4 * CHUNK_BYTES);
+	/* With several recipients the file is one for all, and must not say whose it is. */
+	ok = spool_header_read(d->fd, d->id, &h, why) && name_for(d, first, name, sizeof(name), why) &&
+	     copy_begin(&c, d->reverse_path, d->n_results == 1 ? first->forward_path : SLICE_EMPTY, &out) &&
+	     maildir_begin(f, d->root, first->folder, name, why) && write_message(d, &h, &c, f, &out, why);
+	if (ok)
+		maildir_seal(f, c.size_bytes, c.size_bytes + c.lines);
+	buf_fini(&out);
+	copy_fini(&c);
+	return ok;
+}
+
+static bool is_usable(const struct delivery_result *r)
+{
+	return r->why->text[0] == '\0';
+}
+
+/* Links the file for every further recipient. Recipients whose mailbox is the same folder have files of their own names there. */
+static void link_others(struct delivery *d, size_t first, const struct maildir_file *f)
+{
+	char name[sizeof(f->name)];
+
+	for (size_t i = first + 1; i < d->n_results; i++) {
+		struct delivery_result *r = &d->results[i];
+
+		if (is_usable(r))
+			r->delivered = name_for(d, r, name, sizeof(name), r->why) && maildir_link(f, r->folder, name, r->why);
+	}
+}
+
+/* Nothing of what this file is can be said to be delivered. */
+static void fail_all(struct delivery *d, const struct fault *why)
+{
+	for (size_t i = 0; i < d->n_results; i++) {
+		if (is_usable(&d->results[i]))
+			*d->results[i].why = *why;
+		d->results[i].delivered = false;
+	}
+}
+
+void delivery_run(struct delivery *d)
+{
+	struct maildir_file f = {.fd = -1};
+	struct fault why = {0};
+	size_t first = 0;
+
+	/* A mailbox that cannot be written to must not stand in the way of the others: the next one takes the file. */
+	for (;; first++) {
+		while (first < d->n_results && !is_usable(&d->results[first]))
+			first++;
+		if (first == d->n_results)
+			return;
+		if (write_file(d, &d->results[first], &f, &why))
+			break;
+		maildir_end(&f);
+		*d->results[first].why = why;
+	}
+	link_others(d, first, &f);
+	d->results[first].delivered = maildir_publish(&f, d->results[first].why);
+	if (!maildir_sync(&f, &why))
+		fail_all(d, &why);
+	maildir_end(&f);
+}
+
+size_t delivery_n_results(const struct delivery *d)
+{
+	return d->n_results;
+}
+
+const struct delivery_result *delivery_result(const struct delivery *d, size_t i)
+{
+	return &d->results[i];
+}
+
+struct slice delivery_id(const struct delivery *d)
+{
+	return d->id;
+}

@@ -1,0 +1,220 @@
+#include "deliverd/local/maildir.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/base/crc32c.h"
+#include "common/base/fault.h"
+#include "common/base/fd.h"
+
+#define FOLDER_MAX 1000
+#define PATH_OCTETS (FOLDER_MAX + 512)
+
+bool maildir_folder_is_valid(struct slice folder)
+{
+	struct slice part;
+
+	if (folder.n == 0 || folder.n > FOLDER_MAX || memchr(folder.p, '\0', folder.n))
+		return false;
+	while (slice_cut(&folder, '/', &part))
+		if (part.n == 0 || part.n > 255 || slice_equal(part, SLICE(".")) || slice_equal(part, SLICE("..")))
+			return false;
+	return true;
+}
+
+bool maildir_name(uint64_t received_us, struct slice id, struct slice recipient, struct slice hostname, char *out, size_t size,
+		  struct fault *why)
+{
+	uint32_t hash = crc32c(0, recipient.p, recipient.n);
+	int n = snprintf(out, size, "%llu.M%06lluI%.*sR%08x.%.*s", (unsigned long long)(received_us / 1000000),
+			 (unsigned long long)(received_us % 1000000), SLICE_PRINTF(id), hash, SLICE_PRINTF(hostname));
+
+	if (n > 0 && (size_t)n < size)
+		return true;
+	fault_set(why, "4.3.5", "the name of the host is too long for a file name");
+	return false;
+}
+
+static void make_path(char out[PATH_OCTETS], struct slice folder, const char *sub, const char *name)
+{
+	snprintf(out, PATH_OCTETS, "%.*s/%s%s%s", SLICE_PRINTF(folder), sub, name ? "/" : "", name ? name : "");
+}
+
+/* Makes the folder at path where it is not there, and its name durable. */
+static bool make_folder(int root, const char *path, struct fault *why)
+{
+	const char *slash = strrchr(path, '/');
+	char parent[PATH_OCTETS];
+	bool ok;
+	int fd;
+
+	if (mkdirat(root, path, 0700) < 0) {
+		if (errno == EEXIST)
+			return true;
+		fault_errno(why, "4.3.0", "cannot make the folder %s", path);
+		return false;
+	}
+	snprintf(parent, sizeof(parent), "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+	fd = openat(root, parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ok = fd >= 0 && fsync(fd) == 0;
+	if (!ok)
+		fault_errno(why, "4.3.0", "cannot make the name of %s durable", path);
+	fd_close(&fd);
+	return ok;
+}
+
+static bool make_maildir(int root, struct slice folder, struct fault *why)
+{
+	static const char *const subs[] = {"tmp", "new", "cur"};
+	char path[PATH_OCTETS];
+
+	for (size_t i = 0; i <= folder.n; i++) {
+		if (i < folder.n && folder.p[i] != '/')
+			continue;
+		snprintf(path, sizeof(path), "%.*s", (int)i, folder.p);
+		if (!make_folder(root, path, why))
+			return false;
+	}
+	for (size_t i = 0; i < ARRAY_LENGTH(subs); i++) {
+		make_path(path, folder, subs[i], NULL);
+		if (!make_folder(root, path, why))
+			return false;
+	}
+	return true;
+}
+
+bool maildir_begin(struct maildir_file *f, int root, struct slice folder, const char *name, struct fault *why)
+{
+	char path[PATH_OCTETS];
+
+	*f = (struct maildir_file){.root = root, .folder = folder, .fd = -1};
+	snprintf(f->name, sizeof(f->name), "%s", name); /* maildir_name saw to it that it fits */
+	make_path(path, folder, "tmp", name);
+	for (int tries = 0; tries < 3; tries++) {
+		f->fd = openat(root, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+		if (f->fd >= 0)
+			return true;
+		if (errno == EEXIST && unlinkat(root, path, 0) == 0)
+			continue; /* a dead process's: queued gives a message to one process at a time */
+		if (errno != ENOENT)
+			break;
+		if (!make_maildir(root, folder, why))
+			return false;
+	}
+	fault_errno(why, "4.3.0", "cannot make a file in the mailbox %.*s", SLICE_PRINTF(folder));
+	return false;
+}
+
+bool maildir_write(struct maildir_file *f, struct slice octets, struct fault *why)
+{
+	if (fd_write_all(f->fd, octets.p, octets.n, -1))
+		return true;
+	fault_errno(why, "4.3.0", "cannot write to the mailbox %.*s", SLICE_PRINTF(f->folder));
+	return false;
+}
+
+/* There is a file of that name in new/ already: an earlier attempt's, which counts; this one goes. */
+static bool take_earlier(struct maildir_file *f, const char *tmp, const char *new, struct fault *why)
+{
+	int fd = openat(f->root, new, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+
+	if (fd < 0) {
+		fault_errno(why, "4.3.0", "cannot open what an earlier attempt left in the mailbox %.*s", SLICE_PRINTF(f->folder));
+		return false;
+	}
+	fd_close(&f->fd);
+	f->fd = fd;
+	unlinkat(f->root, tmp, 0);
+	return true;
+}
+
+void maildir_seal(struct maildir_file *f, uint64_t size_bytes, uint64_t virtual_bytes)
+{
+	/* Asks for nothing to be durable: it only has the data on its way before the name is. */
+	sync_file_range(f->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	snprintf(f->sizes, sizeof(f->sizes), ",S=%llu,W=%llu", (unsigned long long)size_bytes, (unsigned long long)virtual_bytes);
+}
+
+static void make_final_path(char out[PATH_OCTETS], struct slice folder, const char *name, const char *sizes)
+{
+	snprintf(out, PATH_OCTETS, "%.*s/new/%s%s", SLICE_PRINTF(folder), name, sizes);
+}
+
+static bool sync_earlier(int root, const char *path, struct fault *why)
+{
+	int fd = openat(root, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	bool ok = fd >= 0 && fsync(fd) == 0;
+
+	if (!ok)
+		fault_errno(why, "4.3.0", "cannot make durable what an earlier attempt left at %s", path);
+	fd_close(&fd);
+	return ok;
+}
+
+bool maildir_link(const struct maildir_file *f, struct slice folder, const char *name, struct fault *why)
+{
+	char from[PATH_OCTETS], to[PATH_OCTETS];
+
+	make_path(from, f->folder, "tmp", f->name);
+	make_final_path(to, folder, name, f->sizes);
+	for (int tries = 0; tries < 2; tries++) {
+		if (linkat(f->root, from, f->root, to, 0) == 0)
+			return true;
+		if (errno == EEXIST)
+			return sync_earlier(f->root, to, why);
+		if (errno != ENOENT)
+			break;
+		if (!make_maildir(f->root, folder, why))
+			return false;
+	}
+	fault_errno(why, "4.3.0", "cannot put the message into the mailbox %.*s", SLICE_PRINTF(folder));
+	return false;
+}
+
+bool maildir_publish(struct maildir_file *f, struct fault *why)
+{
+	char tmp[PATH_OCTETS], new[PATH_OCTETS];
+
+	make_path(tmp, f->folder, "tmp", f->name);
+	make_final_path(new, f->folder, f->name, f->sizes);
+	if (renameat2(f->root, tmp, f->root, new, RENAME_NOREPLACE) == 0)
+		goto published;
+	if (errno == EEXIST) {
+		if (take_earlier(f, tmp, new, why))
+			goto published;
+		return false;
+	}
+	/* A file system that cannot do without replacing (NFS): link says the same. */
+	if (errno == EINVAL && linkat(f->root, tmp, f->root, new, 0) == 0) {
+		unlinkat(f->root, tmp, 0);
+		goto published;
+	}
+	fault_errno(why, "4.3.0", "cannot put the message into the mailbox %.*s", SLICE_PRINTF(f->folder));
+	return false;
+published:
+	f->name[0] = '\0';
+	return true;
+}
+
+bool maildir_sync(struct maildir_file *f, struct fault *why)
+{
+	if (fsync(f->fd) == 0)
+		return true;
+	fault_errno(why, "4.3.0", "cannot make the message in the mailbox %.*s durable", SLICE_PRINTF(f->folder));
+	return false;
+}
+
+void maildir_end(struct maildir_file *f)
+{
+	char path[PATH_OCTETS];
+
+	if (f->fd >= 0 && f->name[0]) {
+		make_path(path, f->folder, "tmp", f->name);
+		unlinkat(f->root, path, 0);
+	}
+	fd_close(&f->fd);
+}

@@ -1,0 +1,311 @@
+#include "deliverd/remote/job.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "common/base/ascii.h"
+#include "common/base/fault.h"
+#include "common/base/fd.h"
+#include "common/base/memory.h"
+#include "common/log/log.h"
+#include "common/service/service.h"
+#include "deliverd/remote/idle.h"
+#include "deliverd/remote/remote.h"
+#include "deliverd/remote/session.h"
+
+#define JOB_MEMORY (64u << 20) /* of a list of recipients with its replies, at most */
+
+/* ---- results ---- */
+
+static void set_result(struct job *j, struct job_recipient *r, enum deliver_outcome outcome, const char *status, struct slice text, struct slice host)
+{
+	if (r->outcome != DELIVER_WAITING)
+		return;
+	r->outcome = outcome;
+	snprintf(r->status, sizeof(r->status), "%s", status);
+	/* Words that cannot be kept are lost; the outcome is not. */
+	if (!arena_copy(&j->arena, slice_head(text, IPC_REPLY_MAX), &r->reply, NULL))
+		r->reply = SLICE_EMPTY;
+	if (!arena_copy(&j->arena, slice_head(host, IPC_HOST_MAX), &r->host, NULL))
+		r->host = SLICE_EMPTY;
+}
+
+void job_result(struct job *j, struct job_recipient *r, const struct reply *reply, struct slice host)
+{
+	enum deliver_outcome outcome = reply->code < 300   ? DELIVER_DELIVERED
+				       : reply->code < 500 ? DELIVER_DEFERRED
+							   : DELIVER_FAILED;
+	char status[REPLY_STATUS_MAX];
+	struct buf text;
+
+	snprintf(status, sizeof(status), "%u.0.0", outcome == DELIVER_DELIVERED ? 2 : outcome == DELIVER_DEFERRED ? 4 : 5);
+	buf_init(&text, IPC_REPLY_MAX);
+	if (!reply_print(reply, &text))
+		buf_reset(&text);
+	set_result(j, r, outcome, reply->status[0] == status[0] ? reply->status : status, buf_slice(&text), host);
+	buf_fini(&text);
+}
+
+static bool put_result(struct buf *list, const struct job_recipient *r)
+{
+	struct ipc_deliver_result out = {.index = r->index,
+					 .outcome = (uint8_t)r->outcome,
+					 .status = slice_of_cstr(r->status),
+					 .reply = r->reply,
+					 .host = r->host};
+
+	return ipc_put_deliver_result(list, &out);
+}
+
+static void answer(struct job *j)
+{
+	struct fault why = {0};
+	struct buf list;
+	bool ok = true;
+
+	buf_init(&list, IPC_LIST_MAX);
+	for (size_t i = 0; i < j->n_recipients; i++)
+		ok = ok && put_result(&list, &j->recipients[i]);
+	if (ok) {
+		ipc_answer(j->request, &IPC_MESSAGE(deliver_answer, .results = buf_slice(&list)), -1);
+	} else {
+		fault_set(&why, "4.3.1", "out of memory for the results");
+		ipc_answer_fault(j->request, &why);
+	}
+	buf_fini(&list);
+}
+
+static void destroy(struct job *j)
+{
+	struct remote *r = j->remote;
+
+	search_cancel(&j->search);
+	list_remove(&j->node);
+	fd_close(&j->fd);
+	arena_reset(&j->arena);
+	free(j);
+	if (r->stopping && list_empty(&r->jobs))
+		service_end(r->service);
+}
+
+void job_end(struct job *j, const struct fault *why)
+{
+	for (size_t i = 0; i < j->n_recipients && why; i++)
+		set_result(j, &j->recipients[i], why->class == FAULT_PERMANENT ? DELIVER_FAILED : DELIVER_DEFERRED, fault_status(why),
+			   slice_of_cstr(why->text), j->last_host);
+	answer(j);
+	destroy(j);
+}
+
+void job_abandon(struct job *j)
+{
+	struct fault why = {0};
+
+	fault_set(&why, "4.3.2", "the daemon was stopped before it was done");
+	job_end(j, &why);
+}
+
+/* ---- where to ---- */
+
+struct slice job_next_hop(struct job *j)
+{
+	struct buf key;
+	struct slice kept = SLICE_EMPTY;
+
+	buf_init(&key, 512);
+	buf_printf(&key, "%.*s:%u:%d:%d", SLICE_PRINTF(j->host), j->port, j->mx, (int)j->tls);
+	if (!arena_copy(&j->arena, buf_slice(&key), &kept, NULL))
+		kept = SLICE_EMPTY;
+	buf_fini(&key);
+	return kept;
+}
+
+static uint16_t port_of(const struct job *j)
+{
+	return j->port ? j->port : (uint16_t)j->remote->service->settings->delivery_port;
+}
+
+/* Is it one of our own listeners, by whatever name? What goes there goes round in circles. */
+static bool is_own(const struct job *j, const struct ip *ip)
+{
+	const struct settings *settings = j->remote->service->settings;
+	struct listener l;
+	struct ip own;
+	uint16_t port;
+
+	for (size_t i = 0; i < settings->listen.n; i++)
+		if (listener_parse(settings->listen.p[i], &l, NULL) && ip_port_parse(l.address, &own, &port, NULL) && port == port_of(j) &&
+		    (ip_equal(&own, ip) || (ip_is_unspecified(&own) && ip_is_loopback(ip))))
+			return true;
+	return false;
+}
+
+static void try_next(struct job *j)
+{
+	struct fault why = {0};
+
+	while (j->next_address < j->search.n_addresses) {
+		const struct search_address *a = &j->search.addresses[j->next_address];
+
+		if (is_own(j, &a->ip)) {
+			/* Those after it are no better; those before it may answer tomorrow. */
+			if (j->next_address == 0)
+				fault_set(&j->last, "5.4.6", "%.*s is this very host, but the domain is not one of ours", SLICE_PRINTF(a->host));
+			break;
+		}
+		j->last_host = a->host;
+		if (session_begin(j->remote, j, a->host, &a->ip, port_of(j), &why))
+			return;
+		j->last = why;
+		j->next_address++;
+	}
+	job_end(j, &j->last);
+}
+
+static void on_search(void *arg)
+{
+	struct job *j = arg;
+
+	if (j->search.n_addresses)
+		try_next(j);
+	else
+		job_end(j, &j->search.why);
+}
+
+static void start(struct job *j)
+{
+	const struct settings *settings = j->remote->service->settings;
+	struct session *s = j->fresh ? NULL : idle_take(j->remote, job_next_hop(j));
+	struct ipc_peer *resolvd;
+
+	if (s) {
+		session_give(s, j);
+		return;
+	}
+	if ((resolvd = service_peer(j->remote->service, IPC_ROLE_RESOLVD, 0)) == NULL) {
+		fault_set(&j->last, "4.3.1", "out of memory");
+		job_end(j, &j->last);
+		return;
+	}
+	/* resolvd itself keeps dns_timeout; this limit is for a resolvd that does not answer at all. */
+	search_begin(&j->search, j->remote->service->loop, resolvd, &j->arena, j->host, j->mx, slice_of_cstr(j->remote->hostname),
+		     settings->dns_timeout + 2000, on_search, j);
+}
+
+void job_session_unusable(struct job *j, bool again_without_tls, const struct fault *why)
+{
+	const struct search_address *a = &j->search.addresses[j->next_address];
+
+	j->session = NULL;
+	j->last = *why;
+	/* What a host says before MAIL is about the host: another one, or the same tomorrow, may say otherwise. */
+	j->last.class = FAULT_TEMPORARY;
+	if (j->last.status[0] == '5')
+		j->last.status[0] = '4';
+	log_event(next_hop_failed, F_ID(j->id), F_SLICE(next_hop, a->host), F_IP(address, &a->ip), F_FAULT(why));
+	j->without_tls = again_without_tls;
+	if (!again_without_tls)
+		j->next_address++;
+	try_next(j);
+}
+
+void job_session_stale(struct job *j)
+{
+	j->session = NULL;
+	j->fresh = true;
+	start(j);
+}
+
+/* ---- from queued ---- */
+
+/* A path goes into a command line as it is: nothing in it may end that line. */
+static bool is_one_line(struct slice path)
+{
+	for (size_t i = 0; i < path.n; i++)
+		if (ascii_is_control(path.p[i]))
+			return false;
+	return true;
+}
+
+static bool take_recipients(struct job *j, struct slice list, struct fault *why)
+{
+	struct ipc_deliver_recipient r;
+	struct slice rest = list;
+	bool broken = false;
+	size_t n = 0;
+
+	while (ipc_next_deliver_recipient(&rest, &r, &broken))
+		n++;
+	if (broken || n == 0) {
+		fault_set(why, "5.5.4", "the list of recipients is %s", broken ? "broken" : "empty");
+		return false;
+	}
+	if ((j->recipients = arena_alloc(&j->arena, n * sizeof(*j->recipients), why)) == NULL)
+		return false;
+	for (; ipc_next_deliver_recipient(&list, &r, &broken); j->n_recipients++) {
+		j->recipients[j->n_recipients].index = r.index;
+		if (!is_one_line(r.forward_path) || !is_one_line(j->reverse_path)) {
+			fault_set(why, "5.1.3", "a path with a control character cannot be sent");
+			return false;
+		}
+		if (!arena_copy(&j->arena, r.forward_path, &j->recipients[j->n_recipients].forward_path, why))
+			return false;
+	}
+	return true;
+}
+
+static bool take_file(struct job *j, int *fd, struct fault *why)
+{
+	int flags = fcntl(*fd, F_GETFL);
+	struct stat st;
+
+	if (*fd < 0 || flags < 0 || (flags & O_ACCMODE) != O_RDONLY || fstat(*fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		fault_set(why, "5.5.4", "no read-only descriptor of a regular file came with the message");
+		return false;
+	}
+	j->fd = *fd;
+	*fd = -1;
+	return spool_header_read(j->fd, j->id, &j->header, why);
+}
+
+static bool take_ask(struct job *j, const struct ipc_deliver_ask *ask, struct fault *why)
+{
+	j->port = ask->port;
+	j->mx = ask->mx;
+	j->eight_bit = ask->eight_bit;
+	j->utf8 = ask->utf8;
+	j->tls = (enum route_tls)ask->tls;
+	if (ask->tls > ROUTE_TLS_NONE) {
+		fault_set(why, "5.5.4", "there is no TLS policy %u", ask->tls);
+		return false;
+	}
+	return arena_copy(&j->arena, ask->id, &j->id, why) && arena_copy(&j->arena, ask->reverse_path, &j->reverse_path, why) &&
+	       arena_copy(&j->arena, ask->host, &j->host, why) && take_recipients(j, ask->recipients, why);
+}
+
+void job_begin(struct remote *r, struct ipc_request *request, const struct ipc_deliver_ask *ask, int *fd)
+{
+	struct fault why = {0};
+	struct job *j = memory_alloc(1, sizeof(*j), &why);
+
+	if (j == NULL) {
+		ipc_answer_fault(request, &why);
+		return;
+	}
+	j->remote = r;
+	j->request = request;
+	j->fd = -1;
+	j->begun_ms = loop_now_ms(r->service->loop);
+	arena_init(&j->arena, JOB_MEMORY);
+	list_init(&j->node);
+	list_append(&r->jobs, &j->node);
+	if (take_ask(j, ask, &why) && take_file(j, fd, &why)) {
+		start(j);
+		return;
+	}
+	ipc_answer_fault(request, &why);
+	destroy(j);
+}

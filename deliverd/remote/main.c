@@ -1,0 +1,74 @@
+/* deliverd/remote: messages to other hosts, over SMTP, all in one loop. queued sends each message for one next hop, with a read-only descriptor. */
+#include "common/base/fault.h"
+#include "common/base/fd.h"
+#include "common/log/log.h"
+#include "common/service/service.h"
+#include "common/tls/context.h"
+#include "deliverd/remote/job.h"
+#include "deliverd/remote/remote.h"
+#include "deliverd/remote/session.h"
+
+#define ASKS_WAITING 10000 /* queued's limit of deliveries at once, at its largest */
+
+static void handler(void *daemon, struct ipc_request *request, const struct ipc_message *m, int *fd)
+{
+	struct fault why = {0};
+
+	if (m->type == IPC_TYPE_deliver_ask) {
+		job_begin(daemon, request, &m->deliver_ask, fd);
+		return;
+	}
+	fault_set(&why, "5.5.1", "remote delivers, nothing else");
+	ipc_answer_fault(request, &why);
+}
+
+static bool start(struct service *s, void *daemon, struct fault *why)
+{
+	struct remote *r = daemon;
+
+	r->service = s;
+	if (!settings_hostname(s->settings, r->hostname, sizeof(r->hostname), why))
+		return false;
+	r->tls = tls_client_create(s->loop, s->settings->tls_minimum == TLS_MINIMUM_1_3, false, why);
+	return r->tls != NULL;
+}
+
+static void stop(void *daemon, uint64_t within_ms)
+{
+	struct remote *r = daemon;
+
+	(void)within_ms; /* master ends us when the time is over; what is under way then, queued tries again */
+	r->stopping = true;
+	session_quit_idle(r);
+	if (list_empty(&r->jobs))
+		service_end(r->service);
+}
+
+static void destroy(void *daemon)
+{
+	struct remote *r = daemon;
+
+	session_free_all(r);
+	while (!list_empty(&r->jobs))
+		job_abandon(LIST_ENTRY(list_first(&r->jobs), struct job, node));
+	tls_context_destroy(r->tls);
+	table_fini(&r->idle);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct service_callbacks callbacks = {
+		.role = IPC_ROLE_REMOTE,
+		.start = start,
+		.handler = handler,
+		.stop = stop,
+		.destroy = destroy,
+		.window = ASKS_WAITING,
+	};
+	struct remote r = {0};
+
+	list_init(&r.jobs);
+	list_init(&r.sessions);
+	table_init(&r.idle);
+	return service_main(argc, argv, &callbacks, &r);
+}
