@@ -12,6 +12,7 @@ struct settings;
 	C(check, false, "", "Looks for what is wrong with main.conf, folders, ports, certificate and database.")     \
 	C(config, false, "[-n | NAME | --template | --mdoc]", "Shows all settings, what differs (-n), or one.")      \
 	C(status, true, "", "Shows the processes.")                                                                  \
+	C(queue, true, "list [--json] | show [--json] ID | flush [DOMAIN]", "Shows what waits; makes it due at once.")     \
 	C(schema, true, "upgrade | status [--from DIR]", "Brings the database's schema up to date, or says how it stands.") \
 	C(control, true, "VERB [ARGUMENT]", "Tells master something: reload, stop, ping, status.")
 
