@@ -56,7 +56,7 @@ static struct arena_block *add_block(struct arena *a, size_t size)
 		room = BLOCK_LARGEST;
 	if (room < size)
 		room = size;
-	if ((block = malloc(sizeof(*block) + room)) == NULL)
+	if (room > SIZE_MAX - sizeof(*block) || (block = malloc(sizeof(*block) + room)) == NULL)
 		return NULL;
 	block->size = room;
 	block->used = 0;
