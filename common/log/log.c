@@ -12,7 +12,11 @@
 #include "common/base/clock.h"
 #include "common/base/fd.h"
 
+/* A line's limit and a value's; a value may take four times as much once quoted. */
 #define LINE_MAX_OCTETS 8192
+#define VALUE_MAX_OCTETS 1000
+/* Kept free for " ..." and LF. */
+#define LINE_END_OCTETS 8
 
 /* The one state that is not in a daemon's context: a process has one log, and an event may happen anywhere. */
 static struct {
@@ -42,15 +46,16 @@ static bool is_bare(char c)
 	return ascii_is_alnum(c) || (c && strchr("-._@:/+<>[]=~,", c) != NULL);
 }
 
-static void append_value(struct buf *line, struct slice value)
+static void append_value(struct buf *line, struct slice whole)
 {
+	struct slice value = slice_head(whole, VALUE_MAX_OCTETS);
 	size_t bare = 0;
 
 	while (bare < value.n && is_bare(value.p[bare]))
 		bare++;
 	if (bare == value.n && value.n > 0) {
 		buf_append(line, value);
-		return;
+		goto out;
 	}
 	buf_append_char(line, '"');
 	for (size_t i = 0; i < value.n; i++) {
@@ -64,6 +69,9 @@ static void append_value(struct buf *line, struct slice value)
 			buf_printf(line, "\\x%02X", c);
 	}
 	buf_append_char(line, '"');
+out:
+	if (value.n < whole.n)
+		buf_append_cstr(line, "...");
 }
 
 static void append_field(struct buf *line, const struct log_field *f)
@@ -103,7 +111,25 @@ static void send_line(struct buf *line)
 	if (logger.syslog)
 		(void)!send(logger.fd, octets.p, octets.n, MSG_DONTWAIT | MSG_NOSIGNAL);
 	else if (buf_append_char(line, '\n'))
-		(void)!write(logger.fd, buf_slice(line).p, buf_length(line));
+		while (write(logger.fd, buf_slice(line).p, buf_length(line)) < 0 && errno == EINTR)
+			;
+}
+
+/* What does not fit in the line is left out, field by field from the end; " ..." says so. */
+static void append_fields(struct buf *line, const struct log_field *fields, size_t n)
+{
+	size_t before = buf_length(line);
+
+	for (size_t i = 0; i < n && !line->failed; i++) {
+		before = buf_length(line);
+		append_field(line, &fields[i]);
+	}
+	line->max = LINE_MAX_OCTETS;
+	if (line->failed) {
+		line->failed = false;
+		buf_truncate(line, before);
+		buf_append_cstr(line, " ...");
+	}
 }
 
 void log_write(enum log_name name, const struct log_field *fields, size_t n)
@@ -114,7 +140,7 @@ void log_write(enum log_name name, const struct log_field *fields, size_t n)
 
 	if (!log_wanted(events[name].level))
 		return;
-	buf_init(&line, LINE_MAX_OCTETS);
+	buf_init(&line, LINE_MAX_OCTETS - LINE_END_OCTETS);
 	(void)buf_reserve(&line, 1024); /* one allocation for nearly every line */
 	if (logger.syslog) {
 		buf_printf(&line, "<%d>tassis/%s[%d]: ", syslog_priority(events[name].level), logger.daemon, (int)getpid());
@@ -127,10 +153,7 @@ void log_write(enum log_name name, const struct log_field *fields, size_t n)
 		if (fields[i].kind == LOG_FIELD_ID && fields[i].slice.n)
 			append_value(&line, fields[i].slice);
 	buf_printf(&line, "%s %s", buf_length(&line) == before ? "-" : "", events[name].name);
-	for (size_t i = 0; i < n; i++)
-		append_field(&line, &fields[i]);
-	/* A value too long for the line was left out as a whole; the last octet is kept for the line's end. */
-	buf_truncate(&line, LINE_MAX_OCTETS - 1);
+	append_fields(&line, fields, n);
 	send_line(&line);
 	buf_fini(&line);
 	errno = error;

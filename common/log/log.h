@@ -3,7 +3,8 @@
  * static logger a process, set up by log_open, used from the loop's thread alone.
  *
  * Nobody formats a peer's octets: the logger quotes. A value is bare where it is only letters, digits and -._@:/+<>[]=~, else in
- * double quotes with \" \\ \xHH. Every line ends with one LF and is one write, so that writers share a file.
+ * double quotes with \" \\ \xHH. A value over 1000 octets is cut, and "..." follows it; so it does a line over 8192, which
+ * loses whole fields. Every line ends with one LF and is one write, so that writers share a file.
  *
  *	log_event(recipient_refused, F_ID(t->id), F_SLICE(to, path), F_FAULT(&why));
  */
