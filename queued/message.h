@@ -7,7 +7,7 @@
  *
  * Invariants (tests cite them):
  *  1. A message is answered to its smtpd only when its file stands in queue/ or is removed. So whatever dies, the file is found: in queue/ by the scan, in
- *     incoming/ because smtpd asks again.
+ *     incoming/ because smtpd asks again, or else by the scan a minute later.
  *  2. A file is removed only when every recipient is done: delivered, told to the sender (the notice is durable before), or dropped.
  *  3. What is final stands in the tail (or the file is gone) before the attempt at it ends: it is not done again.
  *  4. Nothing but a far end's 5yz, a route that lookupd refused for good, or queue_lifetime makes a recipient fail. */

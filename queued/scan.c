@@ -33,7 +33,7 @@ enum found_fate {
 struct found {
 	char id[SPOOL_ID_LENGTH + 1];
 	enum found_fate fate;
-	uint32_t due_s; /* of one in queue/: its mtime */
+	uint32_t due_s; /* its mtime: in queue/, when it is due */
 	struct fault *why;
 };
 
@@ -49,6 +49,7 @@ struct scan_job {
 	bool check;      /* contents too */
 	int folder;      /* open, and locked when its worker is dead */
 	bool is_dead;
+	bool is_empty;
 	struct found *found;
 	size_t n, capacity;
 	bool failed;
@@ -120,12 +121,6 @@ static bool found_add(struct scan_job *job, struct slice id, const struct stat *
 	return slice_cstr(id, f->id, sizeof(f->id), &job->why);
 }
 
-/* Fresh: in a folder whose worker lives, and not older than a minute (a time in the future is a wrong clock, not youth). */
-static bool is_fresh(const struct scan_job *job, const struct stat *st)
-{
-	return !job->is_dead && st->st_mtime <= (time_t)job->now_s + SCAN_AGE_S && st->st_mtime + SCAN_AGE_S > (time_t)job->now_s;
-}
-
 static bool folder_list(struct scan_job *job, DIR *dir)
 {
 	struct dirent *entry;
@@ -136,7 +131,7 @@ static bool folder_list(struct scan_job *job, DIR *dir)
 
 		if (!spool_id_is_valid(id) || fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
 			continue;
-		if ((place_is_queue(job->place) || !is_fresh(job, &st)) && !found_add(job, id, &st))
+		if (!found_add(job, id, &st))
 			return false;
 	}
 	if (errno != 0)
@@ -152,6 +147,23 @@ static bool worker_is_dead(const struct scan_job *job)
 	return place_is_queue(job->place) || flock(job->folder, LOCK_EX | LOCK_NB) == 0;
 }
 
+/* Not older than a minute; a time in the future is a wrong clock, not youth. */
+static bool is_fresh(const struct scan_job *job, const struct found *f)
+{
+	return f->due_s <= (uint64_t)job->now_s + SCAN_AGE_S && (uint64_t)f->due_s + SCAN_AGE_S > job->now_s;
+}
+
+static void forget_fresh(struct scan_job *job)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < job->n; i++)
+		if (!is_fresh(job, &job->found[i]))
+			job->found[n++] = job->found[i];
+	job->n = n;
+}
+
+/* An empty folder is not locked: it may be one that master is just making. */
 static void scan_list(struct file_job *j)
 {
 	struct scan_job *job = (struct scan_job *)j;
@@ -162,9 +174,12 @@ static void scan_list(struct file_job *j)
 		job->failed = errno != ENOENT; /* master removes a folder that is empty */
 		return;
 	}
-	job->folder = fcntl(dirfd(dir), F_DUPFD_CLOEXEC, 0); /* the lock lives as long as this */
-	job->is_dead = job->folder >= 0 && worker_is_dead(job);
 	job->failed = !folder_list(job, dir);
+	job->folder = fcntl(dirfd(dir), F_DUPFD_CLOEXEC, 0); /* the lock lives as long as this */
+	job->is_empty = job->n == 0;
+	job->is_dead = job->n > 0 && job->folder >= 0 && worker_is_dead(job);
+	if (!job->is_dead)
+		forget_fresh(job);
 	(void)closedir(dir);
 }
 
@@ -342,7 +357,7 @@ static void lost_again(struct scan_job *job)
 	struct fault why;
 	struct lost_worker *lost;
 
-	if (job->is_dead || job->tries <= 1 || job->failed || job->queued->stopping ||
+	if (job->is_dead || job->is_empty || job->tries <= 1 || job->failed || job->queued->stopping ||
 	    (lost = memory_alloc(1, sizeof(*lost), &why)) == NULL)
 		return;
 	lost->worker = job->place - PLACE_INCOMING;
