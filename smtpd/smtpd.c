@@ -1,0 +1,139 @@
+#include "smtpd/smtpd.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "common/base/fault.h"
+#include "common/base/fd.h"
+#include "common/event/pool.h"
+#include "common/log/log.h"
+#include "smtpd/handover.h"
+#include "smtpd/listener.h"
+#include "smtpd/session.h"
+
+/* So many fsyncs may be in flight: the file system's journal commits them together. What waits beyond that is bounded by the number of sessions. */
+#define POOL_THREADS 32
+#define POOL_WAITING 4096
+
+static void take_folder(void *daemon, int fd, struct slice name)
+{
+	struct smtpd *d = daemon;
+
+	if (slice_equal(name, SLICE("incoming"))) {
+		fd_close(&d->folder);
+		d->folder = fd;
+		return;
+	}
+	fd_close(&fd);
+}
+
+/* An own open of the folder, so that the lock is ours alone: the descriptor that master gave is shared with master. */
+static bool lock_folder(struct smtpd *d, struct fault *why)
+{
+	d->place.folder = openat(d->folder >= 0 ? d->folder : AT_FDCWD, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	fd_close(&d->folder);
+	if (d->place.folder < 0) {
+		fault_errno(why, "4.3.0", "cannot open the folder for incoming messages");
+		return false;
+	}
+	if (flock(d->place.folder, LOCK_EX | LOCK_NB) < 0) {
+		fault_errno(why, "4.3.0", "another process holds the folder for incoming messages");
+		return false;
+	}
+	return true;
+}
+
+static void stop_limit_over(void *arg)
+{
+	struct smtpd *d = arg;
+
+	LIST_EACH(node, &d->sessions)
+		session_end(session_of_node(node), "time to stop is over");
+	service_end(d->service);
+}
+
+static bool start(struct service *s, void *daemon, struct fault *why)
+{
+	struct smtpd *d = daemon;
+
+	d->service = s;
+	d->loop = s->loop;
+	d->submission = slice_equal(s->kind, SLICE("submission"));
+	d->place.folder = -1;
+	list_init(&d->listeners);
+	list_init(&d->sessions);
+	list_init(&d->handovers);
+	table_init(&d->clients);
+	loop_timer_init(&d->stop_limit, d->loop, stop_limit_over, d);
+	spool_id_source_init(&d->ids, s->settings->hostname, s->worker);
+	if ((d->pool = pool_create(d->loop, POOL_THREADS, POOL_WAITING, why)) == NULL || !lock_folder(d, why))
+		return false;
+	d->place.pool = d->pool;
+	d->place.sync_directory = s->settings->spool_sync_directory;
+	/* The way to queued stands before the first message needs it. */
+	(void)service_peer(s, IPC_ROLE_QUEUED, 0);
+	return encryption_start(d, why);
+}
+
+static void take_listener(void *daemon, int fd, struct slice line)
+{
+	listener_create(daemon, fd, line);
+}
+
+static void take_file(void *daemon, int fd, struct slice name, struct slice path)
+{
+	if (slice_equal(name, SLICE("certificate")))
+		encryption_take_certificate(daemon, fd, path);
+	fd_close(&fd);
+}
+
+/* Sessions that do nothing are told to come back; the others end their transactions first. */
+static void stop(void *daemon, uint64_t within_ms)
+{
+	struct smtpd *d = daemon;
+
+	d->stopping = true;
+	listeners_close(d);
+	loop_timer_set(&d->stop_limit, within_ms);
+	LIST_EACH(node, &d->sessions)
+		session_run(session_of_node(node));
+	smtpd_ended_something(d);
+}
+
+void smtpd_ended_something(struct smtpd *d)
+{
+	if (d->stopping && d->n_sessions == 0 && !handovers_matter(d))
+		service_end(d->service);
+}
+
+static void destroy(void *daemon)
+{
+	struct smtpd *d = daemon;
+
+	if (d->service == NULL)
+		return;
+	d->stopping = false;
+	listeners_destroy(d);
+	LIST_EACH(node, &d->sessions)
+		session_end(session_of_node(node), "the process ends");
+	/* Commits that are under way end here. */
+	pool_destroy(d->pool);
+	handovers_destroy(d);
+	encryption_stop(d);
+	table_fini(&d->clients);
+	loop_timer_cancel(&d->stop_limit);
+	fd_close(&d->place.folder);
+	fd_close(&d->folder);
+}
+
+const struct service_callbacks smtpd_service = {
+	.role = IPC_ROLE_SMTPD,
+	.start = start,
+	.listener = take_listener,
+	.file = take_file,
+	.folder = take_folder,
+	.stop = stop,
+	.destroy = destroy,
+};

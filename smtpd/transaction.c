@@ -1,0 +1,44 @@
+#include "smtpd/transaction.h"
+
+#include <stdlib.h>
+
+#include "common/base/memory.h"
+#include "common/spool/writer.h"
+#include "smtpd/session.h"
+#include "smtpd/smtpd.h"
+
+enum {
+	HEADER_FIELD_BYTES = 80, /* of a field, its name is all that is looked at */
+	RECIPIENT_BYTES = 1500,  /* a recipient with a long path, and its parameters */
+	ARENA_BYTES = 16384,
+};
+
+struct transaction *transaction_create(struct session *s, struct fault *why)
+{
+	struct transaction *t = memory_alloc(1, sizeof(*t), why);
+
+	if (t == NULL)
+		return NULL;
+	arena_init(&t->arena, ARENA_BYTES + smtpd_settings(s->smtpd)->smtp_max_recipients * RECIPIENT_BYTES);
+	spool_id_make(&s->smtpd->ids, loop_wall_us(s->smtpd->loop), t->id);
+	lines_init(&t->lines);
+	header_init(&t->header, HEADER_FIELD_BYTES, NULL, NULL);
+	buf_init(&t->envelope, IPC_ENVELOPE_MAX);
+	return t;
+}
+
+void transaction_destroy(struct transaction *t)
+{
+	if (t == NULL)
+		return;
+	spool_writer_abort(t->writer);
+	header_fini(&t->header);
+	buf_fini(&t->envelope);
+	arena_reset(&t->arena);
+	free(t);
+}
+
+struct slice transaction_id(const struct transaction *t)
+{
+	return slice_of(t->id, SPOOL_ID_LENGTH);
+}
