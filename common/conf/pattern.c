@@ -11,7 +11,7 @@ struct unit {
 	uint64_t times;
 };
 
-/* The largest first; the first with an empty name is what a bare number means. */
+/* The largest first. A bare number is one with the empty name's unit; a duration without a unit is none. */
 static const struct unit sizes[] = {
 	{{"G", 1}, 1u << 30}, {{"M", 1}, 1u << 20}, {{"k", 1}, 1u << 10}, {{"", 0}, 1},
 };
@@ -69,30 +69,34 @@ void pattern_print_quantity(enum setting_type type, uint64_t n, struct buf *out)
 static bool is_domain(struct slice text)
 {
 	struct slice label;
+	bool number = true;
 
 	if (text.n == 0 || text.n > 253 || slice_ends(text, SLICE(".")))
 		return false;
 	while (slice_cut(&text, '.', &label)) {
 		if (label.n == 0 || label.n > 63 || label.p[0] == '-' || label.p[label.n - 1] == '-')
 			return false;
-		for (size_t i = 0; i < label.n; i++)
+		number = true;
+		for (size_t i = 0; i < label.n; i++) {
 			if (!ascii_is_alnum(label.p[i]) && label.p[i] != '-')
 				return false;
+			number = number && ascii_is_digit(label.p[i]);
+		}
 	}
-	return true;
+	return !number; /* RFC 3696 2: the last label is not all digits; so an address is no domain */
 }
 
 static bool dns_server_matches(struct slice text, struct fault *why)
 {
-	struct slice address = SLICE_EMPTY, word = SLICE_EMPTY, more;
+	struct slice rest = text, address = SLICE_EMPTY, word = SLICE_EMPTY, more;
 	struct ip ip;
 	uint16_t port;
 
-	if (slice_word(&text, &address) && (ip_parse(address, &ip) || ip_port_parse(address, &ip, &port, NULL)) &&
-	    (!slice_word(&text, &word) || slice_equal(word, SLICE("trusted"))) && !slice_word(&text, &more))
+	if (slice_word(&rest, &address) && (ip_parse(address, &ip) || ip_port_parse(address, &ip, &port, NULL)) &&
+	    (!slice_word(&rest, &word) || slice_equal(word, SLICE("trusted"))) && !slice_word(&rest, &more))
 		return true;
 	fault_set(why, "5.5.4", "\"%.*s\" is no name server; right would be 192.0.2.53, 192.0.2.53:53 or [2001:db8::53]:53, with trusted behind it or not",
-		  SLICE_PRINTF(address));
+		  SLICE_PRINTF(text));
 	return false;
 }
 
@@ -109,7 +113,7 @@ bool pattern_matches(const char *pattern, struct slice text, struct fault *why)
 		fault_set(why, "5.5.4", "\"%.*s\" is no domain name; right would be mail.example.org", SLICE_PRINTF(text));
 		return false;
 	}
-	if (slice_equal(name, SLICE("path")) && text.p[0] != '/') {
+	if (slice_equal(name, SLICE("path")) && !slice_starts(text, SLICE("/"))) {
 		fault_set(why, "5.5.4", "\"%.*s\" is no whole path; right would be one that begins with /", SLICE_PRINTF(text));
 		return false;
 	}

@@ -63,7 +63,7 @@ static size_t distance(struct slice a, struct slice b)
 {
 	size_t row[64];
 
-	if (b.n >= ARRAY_LENGTH(row))
+	if (a.n >= ARRAY_LENGTH(row) || b.n >= ARRAY_LENGTH(row))
 		return SIZE_MAX;
 	for (size_t j = 0; j <= b.n; j++)
 		row[j] = j;
@@ -93,6 +93,8 @@ static const char *nearest_name(struct slice name)
 	for (size_t i = 0; i < N_SETTINGS; i++) {
 		size_t d = distance(name, slice_of_cstr(setting_descriptions[i].name));
 
+		if (name.n > 3 && slice_starts(slice_of_cstr(setting_descriptions[i].name), name))
+			d = 0; /* tls_cert means tls_certificate, though tls_key is nearer */
 		if (d < best) {
 			best = d;
 			nearest = setting_descriptions[i].name;
@@ -111,9 +113,8 @@ static bool parse_number(const struct setting_description *d, struct slice text,
 	if (d->max[0] && !pattern_quantity(d->type, slice_of_cstr(d->max), &max))
 		abort();
 	if (!pattern_quantity(d->type, text, out)) {
-		fault_set(why, "5.5.4", "\"%.*s\" is no %s; right would be one such as %s", SLICE_PRINTF(text),
-			  d->type == DURATION ? "duration" : d->type == SIZE ? "size" : "number",
-			  d->type == DURATION ? "30s, 5min, 4h or 5d" : d->type == SIZE ? "512k, 50M or 1G" : "10");
+		fault_set(why, "5.5.4", "\"%.*s\" is no %s; right would be %s to %s", SLICE_PRINTF(text),
+			  d->type == DURATION ? "duration" : d->type == SIZE ? "size" : "number", d->min, d->max);
 		return false;
 	}
 	if (*out < min || *out > max) {
@@ -137,12 +138,25 @@ static bool parse_choice(const struct setting_description *d, struct slice text,
 	return false;
 }
 
+/* Only what is empty by default may be empty. */
+static bool parse_text(const struct setting_description *d, struct slice text, struct slice *out, struct fault *why)
+{
+	if (text.n == 0 && d->default_text[0]) {
+		fault_set(why, "5.5.4", "it is empty; right would be one such as %s", d->default_text);
+		return false;
+	}
+	if (text.n && !pattern_matches(d->min, text, why))
+		return false;
+	*out = text;
+	return true;
+}
+
 static bool parse_bool(struct slice text, bool *out, struct fault *why)
 {
 	*out = slice_equal(text, SLICE("yes"));
 	if (*out || slice_equal(text, SLICE("no")))
 		return true;
-	fault_set(why, "5.5.4", "\"%.*s\" is neither yes nor no", SLICE_PRINTF(text));
+	fault_set(why, "5.5.4", "\"%.*s\" is no answer; right would be yes or no", SLICE_PRINTF(text));
 	return false;
 }
 
@@ -168,10 +182,7 @@ static bool set_value(struct settings *s, size_t i, struct slice text, struct fa
 
 	switch (d->type) {
 	case TEXT:
-		if (text.n && d->min[0] && !pattern_matches(d->min, text, why))
-			return false;
-		*(struct slice *)to = text;
-		return true;
+		return parse_text(d, text, to, why);
 	case LINES:
 		if (text.n == 0)
 			return true;
@@ -220,7 +231,8 @@ static bool take_line(struct settings *s, struct slice line, unsigned number, st
 	line = slice_trim(line);
 	if (line.n == 0 || line.p[0] == '#')
 		return true;
-	if ((equals = slice_find(line, '=')) == SIZE_MAX) {
+	equals = slice_find(line, '=');
+	if (equals == SIZE_MAX || equals == 0) {
 		fault_set(why, "5.5.4", "\"%.*s\" is no setting; right would be NAME = VALUE", SLICE_PRINTF(line));
 		return false;
 	}
@@ -261,6 +273,24 @@ static bool take_text(struct settings *s, struct slice text, const char *name, s
 	return ok;
 }
 
+/* What is right alone and wrong together. */
+static bool check_together(const struct settings *s, const char *name, struct buf *problems)
+{
+	bool ok = true;
+
+	if (s->queue_retry_min > s->queue_retry_max) {
+		buf_printf(problems, "%s: queue_retry_min is longer than queue_retry_max; right would be at most ", name);
+		pattern_print_quantity(DURATION, s->queue_retry_max, problems);
+		buf_append_char(problems, '\n');
+		ok = false;
+	}
+	if (s->tls_key.n && s->tls_certificate.n == 0) {
+		buf_printf(problems, "%s: tls_key is set without tls_certificate; right would be both or neither\n", name);
+		ok = false;
+	}
+	return ok;
+}
+
 bool settings_parse(struct slice text, const char *name, struct settings **out, struct buf *problems)
 {
 	struct settings *s = settings_create();
@@ -268,6 +298,10 @@ bool settings_parse(struct slice text, const char *name, struct settings **out, 
 	struct slice copy;
 	bool ok = false;
 
+	if (text.n > TEXT_MAX_OCTETS) {
+		buf_printf(problems, "%s: it is larger than %u octets\n", name, TEXT_MAX_OCTETS);
+		goto out;
+	}
 	if (s == NULL || !arena_copy(&s->private->arena, text, &copy, &why)) {
 		buf_printf(problems, "%s: %s\n", name, s ? why.text : "out of memory");
 		goto out;
@@ -283,6 +317,7 @@ bool settings_parse(struct slice text, const char *name, struct settings **out, 
 			buf_printf(problems, "%s: the default of %s: %s\n", name, setting_descriptions[i].name, why.text);
 			ok = false;
 		}
+	ok = ok && check_together(s, name, problems);
 	if (ok) {
 		*out = s;
 		s = NULL;
@@ -326,20 +361,25 @@ static void append_value(const struct settings *s, size_t i, struct buf *out)
 	}
 }
 
-static void print_setting(const struct settings *s, size_t i, const char *separator, bool with_name, struct buf *out)
+/* A line each: "NAME = VALUE", or the value alone. */
+static void print_setting(const struct settings *s, size_t i, bool with_name, struct buf *out)
 {
 	const struct setting_description *d = &setting_descriptions[i];
 	const struct slices *lines = field(s, i);
+	const char *name = with_name ? d->name : "", *equals = with_name ? " = " : "";
+	size_t before;
 
 	if (d->type != LINES) {
-		buf_printf(out, "%s%s", with_name ? d->name : "", with_name ? separator : "");
+		buf_printf(out, "%s%s", name, equals);
+		before = buf_length(out);
 		append_value(s, i, out);
+		if (with_name && buf_length(out) == before)
+			buf_truncate(out, before - 1); /* no blank at the end of a line */
 		buf_append_char(out, '\n');
 		return;
 	}
 	for (size_t n = 0; n < lines->n; n++)
-		buf_printf(out, "%s%s%.*s\n", with_name ? d->name : "", with_name ? separator : "",
-			   SLICE_PRINTF(lines->p[n]));
+		buf_printf(out, "%s%s%.*s\n", name, equals, SLICE_PRINTF(lines->p[n]));
 }
 
 /* Is the value another than the default's? */
@@ -350,8 +390,8 @@ static bool is_changed(const struct settings *s, const struct settings *defaults
 
 	buf_init(&now, TEXT_MAX_OCTETS);
 	buf_init(&was, TEXT_MAX_OCTETS);
-	print_setting(s, i, "", false, &now);
-	print_setting(defaults, i, "", false, &was);
+	print_setting(s, i, false, &now);
+	print_setting(defaults, i, false, &was);
 	changed = !slice_equal(buf_slice(&now), buf_slice(&was));
 	buf_fini(&now);
 	buf_fini(&was);
@@ -372,7 +412,7 @@ bool settings_print(const struct settings *s, enum settings_print_what what, str
 		if (what == SETTINGS_PRINT_PUBLIC && setting_descriptions[i].who == SECRET)
 			continue;
 		if (what == SETTINGS_PRINT_ALL || is_changed(s, defaults, i))
-			print_setting(s, i, " = ", true, out);
+			print_setting(s, i, true, out);
 	}
 	settings_destroy(defaults);
 	buf_fini(&problems);
@@ -385,7 +425,7 @@ bool settings_print_one(const struct settings *s, struct slice name, struct buf 
 
 	if (i == N_SETTINGS)
 		return false;
-	print_setting(s, i, "", false, out);
+	print_setting(s, i, false, out);
 	return !out->failed;
 }
 

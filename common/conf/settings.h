@@ -5,7 +5,7 @@
  *	SETTING(name, TYPE, default, min, max, WHEN, WHO, text)
  *
  * TYPE      in the struct   written as
- * TEXT      struct slice    anything to the end of the line; min is the pattern's name or ""
+ * TEXT      struct slice    anything to the end of the line; min is the pattern's name or ""; empty only where the default is
  * NUMBER    uint64_t        digits
  * SIZE      uint64_t        octets, with k, M or G (1024)
  * DURATION  uint64_t (ms)   ms, s, min, h, d: "5min"
@@ -13,6 +13,7 @@
  * CHOICE    unsigned        one of the words in min, "a|b|c"; the value is its place
  * LINES     struct slices   a line each: the name may be given several times; max is ""
  *
+ * A # begins a comment only at the beginning of a line; blanks around name and value do not count.
  * WHEN: ON_RELOAD or ON_RESTART, when a change takes effect. WHO: ALL daemons may read it, or SECRET: lookupd alone. */
 #pragma once
 
@@ -173,7 +174,7 @@ enum settings_print_what {
 };
 /* Appends lines that settings_parse reads back to the same values. False: no room. */
 bool settings_print(const struct settings *s, enum settings_print_what what, struct buf *out);
-/* The value of one setting as text, appended. False: there is no such setting, or no room. */
+/* The value of one setting as text, appended, with LF behind it; LINES are a line each, or none. False: there is no such setting, or no room. */
 bool settings_print_one(const struct settings *s, struct slice name, struct buf *out);
 
 /* The host's name: the configured one, or the system's where that is a full domain name; terminated, in out. Fails, permanent: it says what to set. */
