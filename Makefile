@@ -37,7 +37,7 @@ COMMON_OBJ := $(COMMON_SRC:%.c=$(BUILD)/%.o)
 UNIT_SRC := $(shell find t/unit -name '*_test.c' 2>/dev/null)
 UNIT_BIN := $(UNIT_SRC:%.c=$(BUILD)/%)
 
-.PHONY: all unit check install uninstall clean
+.PHONY: all unit tests fuzz check install uninstall clean
 .SECONDARY:
 all: $(BUILT)
 
@@ -68,6 +68,23 @@ $(foreach p,$(PROGRAMS),$(eval $(call program_rules,$(p))))
 
 $(BUILD)/t/unit/common/%_test: $(BUILD)/t/unit/common/%_test.o $(BUILD)/common.a
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_common) -lcmocka
+
+# The unit tests' programs and what the other tests need built.
+FAULT_BIN := $(if $(wildcard t/fault/inject.c),$(BUILD)/t/fault/inject.so) $(if $(wildcard t/fault/spool_way.c),$(BUILD)/t/fault/spool_way)
+tests: $(UNIT_BIN) $(FAULT_BIN)
+
+# Loaded into the daemons: without sanitizers of its own.
+$(BUILD)/t/fault/inject.so: t/fault/inject.c
+	@mkdir -p $(@D)
+	$(CC) -std=c17 -D_GNU_SOURCE $(WARN) $(CFLAGS) -fPIC -shared -o $@ $< -ldl
+$(BUILD)/t/fault/spool_way: $(BUILD)/t/fault/spool_way.o $(BUILD)/common.a
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_common)
+
+# A fuzz target a file; with clang and SANITIZE=fuzzer-no-link,address,undefined.
+FUZZ_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard t/fuzz/*.c))
+fuzz: $(FUZZ_BIN)
+$(BUILD)/t/fuzz/%: $(BUILD)/t/fuzz/%.o $(BUILD)/common.a
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS_common)
 
 # Builds and runs every unit test, one after the other; the first that fails stops it.
 unit: $(UNIT_BIN)
