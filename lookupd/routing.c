@@ -1,6 +1,7 @@
 #include "lookupd/routing.h"
 
 #include <stdint.h>
+#include <string.h>
 
 #include "common/base/fault.h"
 #include "common/ipc/frame.h"
@@ -50,11 +51,10 @@ static bool routing_first(struct lookup *l, struct routing *r, char what, const 
 	struct fault why = {0};
 	struct slice key;
 	char octets[1 + sizeof(n->octets)];
-	size_t length = 0;
+	size_t length = 1 + n->n;
 
-	octets[length++] = what;
-	for (size_t i = 0; i < n->n; i++)
-		octets[length++] = n->octets[i];
+	octets[0] = what;
+	memcpy(octets + 1, n->octets, n->n);
 	if (table_find(&r->seen, slice_of(octets, length)) != NULL)
 		return false;
 	node = arena_alloc(&r->arena, sizeof(*node), &why);
@@ -177,10 +177,11 @@ static void routing_open(struct lookup *l, struct routing *r, const struct routi
 static void routing_item_evaluate(struct lookup *l, struct routing *r, const struct routing_item *item)
 {
 	struct slice path = item->path;
+	bool whole = slice_find(path, '@') != SIZE_MAX;
 	struct resident found;
 	struct name name;
 
-	if (!resident_name(&r->names, path, &name) || path.n > IPC_PATH_MAX) {
+	if (path.n > IPC_PATH_MAX || (item->depth > 0 && !whole) || !resident_name(&r->names, path, &name)) {
 		routing_refuse(l, r, slice_head(path, 320), "5.1.3", "this is no address");
 		return;
 	}
@@ -191,13 +192,13 @@ static void routing_item_evaluate(struct lookup *l, struct routing *r, const str
 		routing_open(l, r, item, &name, found.rows);
 		return;
 	}
-	if (slice_find(path, '@') == SIZE_MAX)
+	if (!whole)
 		path = name_whole(&name);
 	if (item->depth > 0 && !routing_first(l, r, 'e', &name))
 		return;
 	if (found.kind == RESIDENT_USER)
 		routing_local(l, r, path, &found, &name);
-	else if (found.kind == RESIDENT_NOBODY)
+	else if (found.kind == RESIDENT_NOBODY || (!whole && found.kind == RESIDENT_ELSEWHERE)) /* hostname is not ours to send to */
 		routing_refuse(l, r, path, "5.1.1", "there is no such user");
 	else if (found.kind == RESIDENT_DISABLED)
 		routing_refuse(l, r, path, "5.2.1", "this address is switched off");

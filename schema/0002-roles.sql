@@ -5,7 +5,7 @@ REVOKE ALL ON ALL TABLES IN SCHEMA public FROM PUBLIC;
 GRANT SELECT (name, kind, recipients, enabled) ON domains TO tassis_lookup;
 GRANT SELECT (id, domain, local_part, password, enabled, folder, quota_bytes, quota_messages) ON users TO tassis_lookup;
 GRANT SELECT (user_id, name) ON mailboxes TO tassis_lookup;
-GRANT SELECT (domain, local_part, target, enabled) ON aliases TO tassis_lookup;
+GRANT SELECT (id, domain, local_part, target, enabled) ON aliases TO tassis_lookup;
 GRANT SELECT (network, domain) ON relays TO tassis_lookup;
 GRANT SELECT (user_id, address) ON sender_addresses TO tassis_lookup;
 GRANT SELECT (domain, sender_domain, host, port, mx, tls, username, password) ON routes TO tassis_lookup;
