@@ -313,20 +313,26 @@ static void end_check(void *arg)
 	q->end(q->end_arg);
 }
 
+static void notices_disown(struct queued *q)
+{
+	LIST_EACH(node, &q->active)
+		notice_disown(LIST_ENTRY(node, struct message, node));
+}
+
 void queued_destroy(struct queued *q)
 {
 	if (q->loop == NULL)
 		return;
 	q->stopping = q->ended = true;
-	routing_fini(&q->routing);
-	dispatch_fini(&q->dispatch);
-	LIST_EACH(node, &q->active)
-		notice_disown(LIST_ENTRY(node, struct message, node));
+	notices_disown(q);
 	if (q->pool != NULL) {
-		files_close(&q->files);
+		files_close(&q->files); /* what comes back from the pool may go on as far as it needs none */
 		pool_destroy(q->pool);
 		files_fini(&q->files);
 	}
+	notices_disown(q);
+	routing_fini(&q->routing);
+	dispatch_fini(&q->dispatch);
 	while (!list_empty(&q->active))
 		active_free(LIST_ENTRY(list_first(&q->active), struct message, node));
 	table_fini(&q->active_by_id);

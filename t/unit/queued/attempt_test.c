@@ -1,5 +1,9 @@
 #include "t/unit/queued/world.h"
 
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "common/base/random.h"
 #include "queued/attempt.h"
 #include "queued/intake.h"
 
@@ -78,10 +82,10 @@ static void a_deferred_message_waits_in_queue_with_its_time(void **state)
 	assert_int_equal(schedule_n_waiting(w->q.schedule), 1);
 	assert_int_equal(w->q.n_active, 0);
 	assert_int_equal(log_count(" deferred "), 1);
-	advance(1000 * (uint64_t)(pause - 1));
+	advance(1000 * (uint64_t)(pause - 5));
 	settle();
 	assert_int_equal(w->n_seen, 1);
-	advance(2000);
+	advance(6000);
 	UNTIL(w->n_seen == 2);
 	mail_free(m);
 }
@@ -449,6 +453,80 @@ static void a_clock_that_was_wrong_delays_nothing_for_long(void **state)
 	mail_free(m);
 }
 
+/* A limit on the size of files stands for a disk that is full. */
+static void while_nothing_can_be_recorded_the_message_stays_and_is_recorded_later(void **state)
+{
+	struct rlimit full = {.rlim_cur = 512, .rlim_max = RLIM_INFINITY}, none = {RLIM_INFINITY, RLIM_INFINITY};
+	struct mail *m;
+
+	(void)state;
+	(void)signal(SIGXFSZ, SIG_IGN);
+	queued_begin();
+	m = mail_make("carol@far.test", "ann@local.test defer-bob@far.test");
+	mail_write(m, "incoming/0", true);
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &full), 0);
+	mail_ask(m);
+	UNTIL(w->n_seen == 2);
+	settle();
+	advance(1100);
+	settle();
+	assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+	assert_false(m->answered);
+	assert_int_equal(w->q.n_active, 1);
+	advance(2100);
+	UNTIL(m->answered);
+	assert_true(is_queued(m));
+	queued_kill();
+	queued_begin();
+	advance(301 * 1000);
+	UNTIL(w->n_seen == 3 && w->q.n_active == 0);
+	assert_int_equal(n_delivered_to("ann@local.test"), 1);
+	mail_free(m);
+}
+
+/* Forty kills, each after a few turns of the loop, while messages come, fail and bounce: afterwards every recipient has its message or its sender a notice. */
+static void whatever_the_moment_of_a_kill_nobody_is_forgotten(void **state)
+{
+	enum { ROUNDS = 40, EACH = 3 };
+	struct mail *mails[ROUNDS * EACH];
+	char sender[64], to[128], name[64];
+	unsigned n = 0, duplicates = 0;
+
+	(void)state;
+	for (unsigned round = 0; round < ROUNDS; round++) {
+		queued_begin();
+		for (unsigned i = 0; i < EACH; i++, n++) {
+			(void)snprintf(sender, sizeof(sender), "s%u@local.test", n);
+			(void)snprintf(to, sizeof(to), "ann%u@local.test fail-bob@far.test u%u@one.test", n, n);
+			mails[n] = mail_send(sender, to);
+		}
+		for (unsigned turns = random_below(60); turns > 0; turns--) {
+			turn();
+			usleep(random_below(100));
+		}
+		queued_kill();
+	}
+	queued_begin();
+	for (unsigned i = 0; i < 10 && (w->n_answered < n || schedule_n_known(w->q.schedule) > 0); i++) {
+		settle();
+		advance(301 * 1000); /* smtpd's links, the minute's scan, what waits */
+	}
+	UNTIL(w->n_answered == n && schedule_n_known(w->q.schedule) == 0);
+	for (unsigned i = 0; i < n; i++) {
+		(void)snprintf(name, sizeof(name), "ann%u@local.test", i);
+		assert_true(n_delivered_to(name) >= 1);
+		duplicates += (unsigned)n_delivered_to(name) - 1;
+		(void)snprintf(name, sizeof(name), "u%u@one.test", i);
+		assert_true(n_delivered_to(name) >= 1);
+		duplicates += (unsigned)n_delivered_to(name) - 1;
+		(void)snprintf(name, sizeof(name), "s%u@local.test", i);
+		assert_true(n_delivered_to(name) >= 1);
+		assert_false(is_anywhere(mails[i]));
+		mail_free(mails[i]);
+	}
+	print_message("%u kills, %u messages, %u deliveries twice\n", (unsigned)ROUNDS, n, duplicates);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -473,6 +551,8 @@ int main(void)
 		TEST(while_no_notice_can_be_made_the_message_stays),
 		TEST(a_stop_gives_back_what_runs_and_the_next_start_goes_on),
 		TEST(a_clock_that_was_wrong_delays_nothing_for_long),
+		TEST(while_nothing_can_be_recorded_the_message_stays_and_is_recorded_later),
+		TEST(whatever_the_moment_of_a_kill_nobody_is_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
