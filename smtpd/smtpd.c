@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <stdlib.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include "common/base/fault.h"
@@ -29,20 +28,15 @@ static void take_folder(void *daemon, int fd, struct slice name)
 	fd_close(&fd);
 }
 
-/* An own open of the folder, so that the lock is ours alone: the descriptor that master gave is shared with master. */
-static bool lock_folder(struct smtpd *d, struct fault *why)
+/* The descriptor carries the lock that says that we live (master took it before it handed it over and closed its own): it is kept as it is. */
+static bool take_place(struct smtpd *d, struct fault *why)
 {
-	d->place.folder = openat(d->folder >= 0 ? d->folder : AT_FDCWD, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	fd_close(&d->folder);
-	if (d->place.folder < 0) {
-		fault_errno(why, "4.3.0", "cannot open the folder for incoming messages");
-		return false;
-	}
-	if (flock(d->place.folder, LOCK_EX | LOCK_NB) < 0) {
-		fault_errno(why, "4.3.0", "another process holds the folder for incoming messages");
-		return false;
-	}
-	return true;
+	d->place.folder = d->folder;
+	d->folder = -1;
+	if (d->place.folder >= 0)
+		return true;
+	fault_set(why, "4.3.5", "master sent no folder for incoming messages");
+	return false;
 }
 
 static void stop_limit_over(void *arg)
@@ -68,7 +62,7 @@ static bool start(struct service *s, void *daemon, struct fault *why)
 	table_init(&d->clients);
 	loop_timer_init(&d->stop_limit, d->loop, stop_limit_over, d);
 	spool_id_source_init(&d->ids, s->settings->hostname, s->worker);
-	if ((d->pool = pool_create(d->loop, POOL_THREADS, POOL_WAITING, why)) == NULL || !lock_folder(d, why))
+	if ((d->pool = pool_create(d->loop, POOL_THREADS, POOL_WAITING, why)) == NULL || !take_place(d, why))
 		return false;
 	d->place.pool = d->pool;
 	d->place.sync_directory = s->settings->spool_sync_directory;

@@ -51,6 +51,8 @@ static bool take_recipients(struct delivery *d, struct slice list, struct fault 
 		struct delivery_result *result = &d->results[d->n_results];
 
 		result->index = r.index;
+		if (slice_ends(r.folder, SLICE("/")))
+			r.folder = slice_head(r.folder, r.folder.n - 1);
 		if ((result->why = arena_alloc(&d->arena, sizeof(*result->why), why)) == NULL ||
 		    !arena_copy(&d->arena, r.forward_path, &result->forward_path, why) ||
 		    !arena_copy(&d->arena, r.folder, &result->folder, why))
