@@ -126,7 +126,6 @@ static void append_fields(struct buf *line, const struct log_field *fields, size
 	}
 	line->max = LINE_MAX_OCTETS;
 	if (line->failed) {
-		line->failed = false;
 		buf_truncate(line, before);
 		buf_append_cstr(line, " ...");
 	}
