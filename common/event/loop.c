@@ -18,8 +18,10 @@ struct loop {
 	struct loop_timer **heap; /* from 1; heap[1] is the nearest */
 	size_t n_timers, capacity;
 	struct list tasks;
-	uint64_t now_ms, advanced_ms;
-	bool fresh; /* now_ms was read in this turn */
+	uint64_t now_ms, wall_us, advanced_ms;
+	uint64_t turn;  /* counts the turns, from 1 */
+	bool fresh;     /* now_ms and wall_us were read in this turn */
+	bool in_timers; /* a timer that is set now and due at once waits for the next turn: it cannot hold up the rest by setting itself */
 	bool stopping;
 };
 
@@ -65,23 +67,31 @@ void loop_destroy(struct loop *l)
 	free(l);
 }
 
+static void read_clocks(struct loop *l)
+{
+	if (l->fresh)
+		return;
+	l->now_ms = clock_monotonic_ms() + 1;
+	l->wall_us = clock_wall_us();
+	l->fresh = true;
+}
+
 uint64_t loop_now_ms(struct loop *l)
 {
-	if (!l->fresh) {
-		l->now_ms = clock_monotonic_ms() + 1;
-		l->fresh = true;
-	}
+	read_clocks(l);
 	return l->now_ms + l->advanced_ms;
 }
 
 uint64_t loop_wall_us(struct loop *l)
 {
-	return clock_wall_us() + l->advanced_ms * 1000;
+	read_clocks(l);
+	return l->wall_us + l->advanced_ms * 1000;
 }
 
 void loop_advance(struct loop *l, uint64_t ms)
 {
 	l->advanced_ms += ms;
+	l->tick_at_ms = UINT64_MAX; /* libevent's timer knows nothing of it */
 }
 
 /* ---- timers: a binary heap ---- */
@@ -92,9 +102,14 @@ static void put(struct loop *l, size_t place, struct loop_timer *t)
 	t->place = place;
 }
 
+static bool is_before(const struct loop_timer *a, const struct loop_timer *b)
+{
+	return a->at_ms != b->at_ms ? a->at_ms < b->at_ms : a->not_before_turn < b->not_before_turn;
+}
+
 static void sift_up(struct loop *l, size_t place, struct loop_timer *t)
 {
-	while (place > 1 && l->heap[place / 2]->at_ms > t->at_ms) {
+	while (place > 1 && is_before(t, l->heap[place / 2])) {
 		put(l, place, l->heap[place / 2]);
 		place /= 2;
 	}
@@ -104,9 +119,9 @@ static void sift_up(struct loop *l, size_t place, struct loop_timer *t)
 static void sift_down(struct loop *l, size_t place, struct loop_timer *t)
 {
 	for (size_t child; (child = place * 2) <= l->n_timers; place = child) {
-		if (child < l->n_timers && l->heap[child + 1]->at_ms < l->heap[child]->at_ms)
+		if (child < l->n_timers && is_before(l->heap[child + 1], l->heap[child]))
 			child++;
-		if (l->heap[child]->at_ms >= t->at_ms)
+		if (!is_before(l->heap[child], t))
 			break;
 		put(l, place, l->heap[child]);
 	}
@@ -121,11 +136,13 @@ void loop_timer_init(struct loop_timer *t, struct loop *l, loop_timer_fn *fn, vo
 void loop_timer_set(struct loop_timer *t, uint64_t after_ms)
 {
 	struct loop *l = t->loop;
-	uint64_t now = loop_now_ms(l), at = after_ms > UINT64_MAX - now ? UINT64_MAX : now + after_ms, was = t->at_ms;
+	uint64_t now = loop_now_ms(l);
+	struct loop_timer was = *t;
 
-	t->at_ms = at;
+	t->at_ms = after_ms > UINT64_MAX - now ? UINT64_MAX : now + after_ms;
+	t->not_before_turn = l->in_timers ? l->turn + 1 : 0;
 	if (t->place) {
-		if (at < was)
+		if (is_before(t, &was))
 			sift_up(l, t->place, t);
 		else
 			sift_down(l, t->place, t);
@@ -157,7 +174,7 @@ void loop_timer_cancel(struct loop_timer *t)
 	last = l->heap[l->n_timers--];
 	if (last == t)
 		return;
-	if (place > 1 && l->heap[place / 2]->at_ms > last->at_ms)
+	if (place > 1 && is_before(last, l->heap[place / 2]))
 		sift_up(l, place, last);
 	else
 		sift_down(l, place, last);
@@ -172,12 +189,14 @@ static void run_timers(struct loop *l)
 {
 	uint64_t now = loop_now_ms(l);
 
-	while (l->n_timers && l->heap[1]->at_ms <= now) {
+	l->in_timers = true;
+	while (l->n_timers && l->heap[1]->at_ms <= now && l->heap[1]->not_before_turn <= l->turn) {
 		struct loop_timer *t = l->heap[1];
 
 		loop_timer_cancel(t);
 		t->fn(t->arg);
 	}
+	l->in_timers = false;
 }
 
 /* ---- tasks ---- */
@@ -198,7 +217,7 @@ void loop_task_schedule(struct loop_task *t)
 
 void loop_task_cancel(struct loop_task *t)
 {
-	if (t->node.next)
+	if (t->node.next) /* none: zeroed, never init'ed */
 		list_remove(&t->node);
 }
 
@@ -311,23 +330,24 @@ static bool turn(struct loop *l, bool wait)
 {
 	int flags = EVLOOP_ONCE, done;
 
+	l->turn++;
 	if (!list_empty(&l->tasks) || (l->n_timers && l->heap[1]->at_ms <= loop_now_ms(l)))
 		wait = false;
 	if (!wait)
-		flags = EVLOOP_NONBLOCK;
+		flags |= EVLOOP_NONBLOCK; /* and ONCE: else it comes back only when no descriptor is ready any more */
 	arm_tick(l);
 	l->fresh = false;
 	done = event_base_loop(l->base, flags);
 	run_timers(l);
 	run_tasks(l);
 	l->fresh = false;
-	return done == 0 || l->n_timers || !list_empty(&l->tasks);
+	return done == 0 || (done > 0 && (l->n_timers || !list_empty(&l->tasks)));
 }
 
 bool loop_run(struct loop *l)
 {
 	while (!l->stopping)
-		if (!turn(l, true))
+		if (!turn(l, true) && !l->stopping)
 			return false;
 	l->stopping = false;
 	return true;

@@ -54,7 +54,8 @@ struct loop_timer {
 	loop_timer_fn *fn;
 	void *arg;
 	uint64_t at_ms; /* 0: not set */
-	size_t place;   /* in the loop's heap */
+	uint64_t not_before_turn;
+	size_t place; /* in the loop's heap */
 };
 /* Timers lie in one heap of ours (a setting and a cancelling touch no system call and allocate nothing but the heap's row). */
 void loop_timer_init(struct loop_timer *t, struct loop *l, loop_timer_fn *fn, void *arg);

@@ -27,7 +27,7 @@ struct pool {
 	pthread_mutex_t lock; /* over all that follows */
 	pthread_cond_t work;
 	struct queue waiting, done;
-	size_t n_waiting, n_threads, n_threads_max, n_idle;
+	size_t n_waiting, n_running, n_threads, n_threads_max;
 	bool ending;
 	pthread_t threads[];
 };
@@ -61,17 +61,16 @@ static void *thread_main(void *arg)
 		struct pool_job *job;
 		bool was_empty;
 
-		while ((job = pop(&p->waiting)) == NULL && !p->ending) {
-			p->n_idle++;
+		while ((job = pop(&p->waiting)) == NULL && !p->ending)
 			pthread_cond_wait(&p->work, &p->lock);
-			p->n_idle--;
-		}
 		if (job == NULL)
 			break;
 		p->n_waiting--;
+		p->n_running++;
 		pthread_mutex_unlock(&p->lock);
 		job->work(job);
 		pthread_mutex_lock(&p->lock);
+		p->n_running--;
 		was_empty = p->done.first == NULL;
 		push(&p->done, job);
 		if (was_empty)
@@ -141,8 +140,11 @@ struct pool *pool_create(struct loop *loop, size_t n_threads, size_t n_waiting, 
 	if (p->wake < 0)
 		fault_errno(why, "4.3.0", "cannot make an eventfd");
 	loop_io_init(&p->io, loop, p->wake, on_wake, p);
-	if (p->wake >= 0 && loop_io_want(&p->io, LOOP_READ))
-		return p;
+	if (p->wake >= 0) {
+		if (loop_io_want(&p->io, LOOP_READ))
+			return p;
+		fault_set(why, "4.3.1", "cannot watch an eventfd");
+	}
 	pool_destroy(p);
 	return NULL;
 }
@@ -170,9 +172,9 @@ bool pool_submit(struct pool *p, struct pool_job *job)
 	bool taken = false;
 
 	pthread_mutex_lock(&p->lock);
-	if (!p->ending && p->n_waiting < p->n_waiting_max + p->n_idle) {
-		/* One more thread when all are busy; the first must be had, further ones are a help. */
-		if (p->n_idle <= p->n_waiting && p->n_threads < p->n_threads_max)
+	if (!p->ending && p->n_waiting + p->n_running < p->n_threads_max + p->n_waiting_max) {
+		/* One more thread when all have something to do; the first must be had, further ones are a help. */
+		if (p->n_threads < p->n_threads_max && p->n_threads <= p->n_waiting + p->n_running)
 			start_thread(p);
 		taken = p->n_threads > 0;
 	}
