@@ -37,8 +37,9 @@ COMMON_OBJ := $(COMMON_SRC:%.c=$(BUILD)/%.o)
 UNIT_SRC := $(shell find t/unit -name '*_test.c' 2>/dev/null)
 UNIT_BIN := $(UNIT_SRC:%.c=$(BUILD)/%)
 
-.PHONY: all unit tests fuzz check install uninstall clean
-.SECONDARY:
+.PHONY: all unit tests fuzz check install accounts uninstall clean FORCE
+# Objects of the tests stay, so that a second run builds nothing.
+.PRECIOUS: $(BUILD)/%.o
 all: $(BUILT)
 
 # Objects and libraries depend on their flags too: another CC or SANITIZE in the same BUILD rebuilds.
@@ -71,13 +72,18 @@ $(BUILD)/t/unit/common/%_test: $(BUILD)/t/unit/common/%_test.o $(BUILD)/common.a
 
 # The unit tests' programs and what the other tests need built.
 FAULT_BIN := $(if $(wildcard t/fault/inject.c),$(BUILD)/t/fault/inject.so) $(if $(wildcard t/fault/spool_way.c),$(BUILD)/t/fault/spool_way)
-tests: $(UNIT_BIN) $(FAULT_BIN)
+DIALOGUE_BIN := $(if $(wildcard t/dialogue/stage.c),$(BUILD)/t/dialogue/stage)
+tests: $(UNIT_BIN) $(FAULT_BIN) $(DIALOGUE_BIN)
 
 # Loaded into the daemons: without sanitizers of its own.
 $(BUILD)/t/fault/inject.so: t/fault/inject.c
 	@mkdir -p $(@D)
 	$(CC) -std=c17 -D_GNU_SOURCE $(WARN) $(CFLAGS) -fPIC -shared -o $@ $< -ldl
 $(BUILD)/t/fault/spool_way: $(BUILD)/t/fault/spool_way.o $(BUILD)/common.a
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_common)
+
+# Plays an smtpd's peers.
+$(BUILD)/t/dialogue/stage: $(BUILD)/t/dialogue/stage.o $(BUILD)/common.a
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_common)
 
 # A fuzz target a file; with clang and SANITIZE=fuzzer-no-link,address,undefined.
@@ -97,3 +103,39 @@ clean:
 	rm -rf $(BUILD)
 
 -include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+
+# ---- installing ----
+
+INSTALL ?= install
+D = $(DESTDIR)
+ACCOUNTS := tassis-in tassis-sub tassis-lookup tassis-dns tassis-queue tassis-out tassis-pg vmail
+MAN_PAGES := $(wildcard man/*.[1-9])
+# The paths that the script and the pages name are those of this installation.
+FILL = sed -e 's|@LIBEXECDIR@|$(LIBEXECDIR)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' -e 's|@SHAREDIR@|$(SHAREDIR)|g' -e 's|@SBINDIR@|$(SBINDIR)|g' \
+	-e 's|@VERSION@|$(VERSION)|g'
+
+install: $(BUILT)
+	$(INSTALL) -d $(D)$(SBINDIR) $(D)$(LIBEXECDIR) $(D)$(SHAREDIR)/schema $(D)$(SHAREDIR)/dovecot $(D)$(SYSCONFDIR)
+	$(INSTALL) -m 755 $(BUILT) admin/cluster $(D)$(LIBEXECDIR)
+	$(FILL) master/tassis > $(BUILD)/tassis
+	$(INSTALL) -m 755 $(BUILD)/tassis $(D)$(SBINDIR)/tassis
+	$(INSTALL) -m 644 schema/*.sql $(D)$(SHAREDIR)/schema
+	for file in etc/dovecot/*; do [ ! -f $$file ] || $(INSTALL) -m 644 $$file $(D)$(SHAREDIR)/dovecot; done
+	$(INSTALL) -m 644 etc/main.conf $(D)$(SHAREDIR)/main.conf
+	[ -e $(D)$(SYSCONFDIR)/main.conf ] || $(INSTALL) -m 640 etc/main.conf $(D)$(SYSCONFDIR)/main.conf
+	set -e; for page in $(MAN_PAGES); do \
+		section=$${page##*.}; $(INSTALL) -d $(D)$(MANDIR)/man$$section; \
+		$(FILL) $$page > $(BUILD)/page; $(INSTALL) -m 644 $(BUILD)/page $(D)$(MANDIR)/man$$section/$${page##*/}; done
+	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then $(MAKE) -s accounts; fi
+
+# As root: the accounts of the daemons; see ARCHITECTURE.md.
+accounts:
+	@set -e; for a in $(ACCOUNTS); do getent passwd $$a > /dev/null || \
+		useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin --user-group $$a; done; \
+	getent group tassis-drop > /dev/null || groupadd --system tassis-drop
+
+# What install put there goes; main.conf, the accounts and all data stay.
+uninstall:
+	rm -f $(D)$(SBINDIR)/tassis
+	rm -rf $(D)$(LIBEXECDIR) $(D)$(SHAREDIR)
+	for page in $(notdir $(MAN_PAGES)); do rm -f $(D)$(MANDIR)/man$${page##*.}/$$page; done
