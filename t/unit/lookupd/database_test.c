@@ -438,6 +438,19 @@ static void a_table_that_is_gone_for_a_while_is_a_temporary_failure(void **state
 	wait_for(QUERY_alias, "gone", "test.com", "");
 }
 
+static void a_plan_that_no_longer_fits_is_made_again(void **state)
+{
+	(void)state;
+	if (!have_cluster)
+		skip();
+	turn_until(notifications_work);
+	assert_string_equal(ask(QUERY_route, "one.example", ""), "");
+	sql("ALTER TABLE routes ALTER tls TYPE varchar(20)");
+	wait_for(QUERY_route, "two.example", "", "");
+	sql("ALTER TABLE routes ALTER tls TYPE text");
+	wait_for(QUERY_route, "three.example", "", "");
+}
+
 static void a_replaced_query_gets_the_same_parameters(void **state)
 {
 	(void)state;
@@ -485,6 +498,7 @@ int main(void)
 		T(a_question_that_takes_too_long_fails_for_now),
 		T(connections_that_are_ended_are_made_again),
 		T(a_table_that_is_gone_for_a_while_is_a_temporary_failure),
+		T(a_plan_that_no_longer_fits_is_made_again),
 		T(a_replaced_query_gets_the_same_parameters),
 		T(a_replaced_query_that_is_wrong_fails_for_now),
 		T(hosts_by_name_are_looked_up_and_those_that_are_away_passed_over),
