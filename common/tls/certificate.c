@@ -32,9 +32,11 @@ enum tls_kind tls_public_key_kind(const EVP_PKEY *pkey)
 		return TLS_KIND_ED25519;
 	if (EVP_PKEY_is_a(pkey, "RSA"))
 		return EVP_PKEY_get_bits(pkey) >= 2048 ? TLS_KIND_RSA : TLS_KIND_NONE;
-	if (!EVP_PKEY_is_a(pkey, "EC") || EVP_PKEY_get_group_name(pkey, group, sizeof(group), NULL) != 1)
+	if (!EVP_PKEY_is_a(pkey, "EC") ||
+	    EVP_PKEY_get_group_name(pkey, group, sizeof(group), NULL) != 1)
 		return TLS_KIND_NONE;
-	return strcmp(group, SN_X9_62_prime256v1) == 0 || strcmp(group, SN_secp384r1) == 0 || strcmp(group, SN_secp521r1) == 0
+	return strcmp(group, SN_X9_62_prime256v1) == 0 || strcmp(group, SN_secp384r1) == 0 ||
+			       strcmp(group, SN_secp521r1) == 0
 		       ? TLS_KIND_EC
 		       : TLS_KIND_NONE;
 }
@@ -86,13 +88,15 @@ EVP_PKEY *tls_private_key_parse(struct slice pem, struct fault *why)
 	ERR_clear_error();
 	pkey = PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL);
 	if (pkey == NULL)
-		tls_errors_to_fault(why, "5.3.5", "no private key that can be read (PEM, without a password)");
+		tls_errors_to_fault(why, "5.3.5",
+				    "no private key that can be read (PEM, without a password)");
 	ERR_clear_error();
 	BIO_free(bio);
 	return pkey;
 }
 
-static STACK_OF(X509) *parse_certificates(struct slice pem, OSSL_LIB_CTX *library, int max, struct fault *why)
+static STACK_OF(X509) *
+	parse_certificates(struct slice pem, OSSL_LIB_CTX *library, int max, struct fault *why)
 {
 	BIO *bio = open_pem(pem, why);
 	STACK_OF(X509) *chain = sk_X509_new_null();
@@ -104,7 +108,8 @@ static STACK_OF(X509) *parse_certificates(struct slice pem, OSSL_LIB_CTX *librar
 		X509 *certificate = X509_new_ex(library, NULL);
 
 		ERR_clear_error();
-		if (certificate == NULL || PEM_read_bio_X509(bio, &certificate, no_password, NULL) == NULL ||
+		if (certificate == NULL ||
+		    PEM_read_bio_X509(bio, &certificate, no_password, NULL) == NULL ||
 		    sk_X509_num(chain) >= max || sk_X509_push(chain, certificate) <= 0) {
 			X509_free(certificate);
 			break;
@@ -113,7 +118,8 @@ static STACK_OF(X509) *parse_certificates(struct slice pem, OSSL_LIB_CTX *librar
 	/* The end of the text is told by "no start line". */
 	ok = sk_X509_num(chain) > 0 && ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
 	if (!ok)
-		tls_errors_to_fault(why, "5.3.5", "no certificates that can be read (PEM), or too many");
+		tls_errors_to_fault(why, "5.3.5",
+				    "no certificates that can be read (PEM), or too many");
 	ERR_clear_error();
 out:
 	BIO_free(bio);
@@ -123,12 +129,12 @@ out:
 	return NULL;
 }
 
-STACK_OF(X509) *tls_chain_parse(struct slice pem, OSSL_LIB_CTX *library, struct fault *why)
+STACK_OF(X509) * tls_chain_parse(struct slice pem, OSSL_LIB_CTX *library, struct fault *why)
 {
 	return parse_certificates(pem, library, CHAIN_MAX, why);
 }
 
-STACK_OF(X509) *tls_roots_parse(struct slice pem, struct fault *why)
+STACK_OF(X509) * tls_roots_parse(struct slice pem, struct fault *why)
 {
 	return parse_certificates(pem, NULL, ROOTS_MAX, why);
 }
@@ -155,13 +161,15 @@ bool tls_certificate_names(X509 *certificate, tls_name_fn *fn, void *arg)
 
 	for (int i = 0; goes_on && i < sk_GENERAL_NAME_num(names); i++) {
 		int type;
-		const ASN1_STRING *value = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names, i), &type);
+		const ASN1_STRING *value =
+			GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names, i), &type);
 
 		if (type == GEN_DNS)
 			goes_on = give_name(value, fn, arg);
 	}
 	if (names == NULL && (place = X509_NAME_get_index_by_NID(subject, NID_commonName, -1)) >= 0)
-		goes_on = give_name(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, place)), fn, arg);
+		goes_on = give_name(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, place)),
+				    fn, arg);
 	GENERAL_NAMES_free(names);
 	return goes_on;
 }
@@ -178,7 +186,8 @@ bool tls_pair_matches(struct slice chain_pem, struct slice key_pem, struct fault
 		goto out;
 	ok = X509_check_private_key(sk_X509_value(chain, 0), key) == 1;
 	if (!ok)
-		fault_set(why, "5.3.5", "the private key is not that of the chain's first certificate");
+		fault_set(why, "5.3.5",
+			  "the private key is not that of the chain's first certificate");
 	ERR_clear_error();
 out:
 	EVP_PKEY_free(key);
@@ -242,10 +251,12 @@ static bool fill_certificate(X509 *certificate, EVP_PKEY *key, struct slice host
 	    !X509_time_adj_ex(X509_getm_notAfter(certificate), TEN_YEARS_DAYS, 0, NULL))
 		return false;
 	if (hostname.n <= COMMON_NAME_MAX &&
-	    X509_NAME_add_entry_by_NID(subject, NID_commonName, MBSTRING_UTF8, (const uint8_t *)hostname.p, (int)hostname.n, -1, 0) != 1)
+	    X509_NAME_add_entry_by_NID(subject, NID_commonName, MBSTRING_UTF8,
+				       (const uint8_t *)hostname.p, (int)hostname.n, -1, 0) != 1)
 		return false;
-	return X509_set_issuer_name(certificate, subject) == 1 && X509_set_pubkey(certificate, key) == 1 &&
-	       add_dns_name(certificate, hostname) && add_extension(certificate, NID_basic_constraints, "critical,CA:FALSE") &&
+	return X509_set_issuer_name(certificate, subject) == 1 &&
+	       X509_set_pubkey(certificate, key) == 1 && add_dns_name(certificate, hostname) &&
+	       add_extension(certificate, NID_basic_constraints, "critical,CA:FALSE") &&
 	       add_extension(certificate, NID_key_usage, "critical,digitalSignature") &&
 	       add_extension(certificate, NID_ext_key_usage, "serverAuth,clientAuth") &&
 	       X509_sign(certificate, key, EVP_sha256()) > 0;
@@ -259,7 +270,8 @@ static bool append_bio(BIO *bio, struct buf *out)
 	return n > 0 && buf_append(out, slice_of(p, (size_t)n));
 }
 
-bool tls_make_self_signed(struct slice hostname, struct buf *certificate, struct buf *key, struct fault *why)
+bool tls_make_self_signed(struct slice hostname, struct buf *certificate, struct buf *key,
+			  struct fault *why)
 {
 	EVP_PKEY *pkey = NULL;
 	X509 *x509 = X509_new();
@@ -270,8 +282,9 @@ bool tls_make_self_signed(struct slice hostname, struct buf *certificate, struct
 		fault_set(why, "4.3.5", "no host name to make a certificate for");
 		goto out;
 	}
-	ok = x509 && public && private && (pkey = EVP_EC_gen("P-256")) != NULL && fill_certificate(x509, pkey, hostname) &&
-	     PEM_write_bio_X509(public, x509) == 1 && PEM_write_bio_PKCS8PrivateKey(private, pkey, NULL, NULL, 0, NULL, NULL) == 1 &&
+	ok = x509 && public && private && (pkey = EVP_EC_gen("P-256")) != NULL &&
+	     fill_certificate(x509, pkey, hostname) && PEM_write_bio_X509(public, x509) == 1 &&
+	     PEM_write_bio_PKCS8PrivateKey(private, pkey, NULL, NULL, 0, NULL, NULL) == 1 &&
 	     append_bio(public, certificate) && append_bio(private, key);
 	if (!ok)
 		tls_errors_to_fault(why, "4.3.0", "cannot make a certificate");

@@ -36,7 +36,7 @@ static void forget_chain(struct tls_chains *c, struct tls_chain *chain)
 {
 	if (chain == NULL)
 		return;
-	LIST_EACH(at, &chain->names)
+	LIST_EACH (at, &chain->names)
 		forget_name(c, LIST_ENTRY(at, struct name, in_chain));
 	list_remove(&chain->node);
 	X509_free(chain->leaf);
@@ -47,7 +47,7 @@ static void forget_chain(struct tls_chains *c, struct tls_chain *chain)
 
 void tls_chains_fini(struct tls_chains *c)
 {
-	LIST_EACH(at, &c->chains)
+	LIST_EACH (at, &c->chains)
 		forget_chain(c, LIST_ENTRY(at, struct tls_chain, node));
 	table_fini(&c->names);
 }
@@ -73,7 +73,8 @@ static bool collect_name(void *arg, struct slice text)
 	return true;
 }
 
-static struct tls_chain *make_chain(struct slice pem, OSSL_LIB_CTX *library, struct tls_asker *asker, struct fault *why)
+static struct tls_chain *make_chain(struct slice pem, OSSL_LIB_CTX *library,
+				    struct tls_asker *asker, struct fault *why)
 {
 	struct tls_chain *chain = memory_alloc(1, sizeof(*chain), why);
 
@@ -87,27 +88,32 @@ static struct tls_chain *make_chain(struct slice pem, OSSL_LIB_CTX *library, str
 	if (X509_cmp_current_time(X509_get0_notAfter(chain->leaf)) < 0)
 		fault_set(why, "5.3.5", "the certificate has expired");
 	else
-		chain->key = tls_stand_in_create(library, X509_get0_pubkey(chain->leaf), asker, why);
+		chain->key =
+			tls_stand_in_create(library, X509_get0_pubkey(chain->leaf), asker, why);
 	return chain;
 }
 
 static bool has_name(const struct tls_chain *chain, struct slice text)
 {
-	LIST_EACH(at, &chain->names) {
+	LIST_EACH (at, &chain->names) {
 		if (slice_equal(LIST_ENTRY(at, struct name, in_chain)->node.key, text))
 			return true;
 	}
 	return false;
 }
 
-/* The chain whose place the new one takes: the one whose first name it has, which is what a renewed certificate keeps. */
+/* The chain whose place the new one takes: the one whose first name it has, which is what a renewed
+ * certificate keeps. */
 static struct tls_chain *predecessor(const struct tls_chains *c, const struct tls_chain *chain)
 {
-	LIST_EACH(at, &c->chains) {
+	LIST_EACH (at, &c->chains) {
 		struct tls_chain *old = LIST_ENTRY(at, struct tls_chain, node);
 
-		if (list_empty(&old->names) ? list_empty(&chain->names)
-					    : has_name(chain, LIST_ENTRY(old->names.next, struct name, in_chain)->node.key))
+		if (list_empty(&old->names)
+			    ? list_empty(&chain->names)
+			    : has_name(
+				      chain,
+				      LIST_ENTRY(old->names.next, struct name, in_chain)->node.key))
 			return old;
 	}
 	return NULL;
@@ -116,8 +122,9 @@ static struct tls_chain *predecessor(const struct tls_chains *c, const struct tl
 /* A name belongs to the chain that came last. */
 static bool enter_names(struct tls_chains *c, struct tls_chain *chain)
 {
-	LIST_EACH(at, &chain->names) {
-		struct name *n = LIST_ENTRY(at, struct name, in_chain), *old = find_name(c, n->node.key);
+	LIST_EACH (at, &chain->names) {
+		struct name *n = LIST_ENTRY(at, struct name, in_chain),
+			    *old = find_name(c, n->node.key);
 
 		if (old && old->chain == chain) { /* the certificate says it twice */
 			forget_name(c, n);
@@ -131,7 +138,8 @@ static bool enter_names(struct tls_chains *c, struct tls_chain *chain)
 	return true;
 }
 
-bool tls_chains_add(struct tls_chains *c, struct slice pem, OSSL_LIB_CTX *library, struct tls_asker *asker, struct fault *why)
+bool tls_chains_add(struct tls_chains *c, struct slice pem, OSSL_LIB_CTX *library,
+		    struct tls_asker *asker, struct fault *why)
 {
 	struct tls_chain *chain = make_chain(pem, library, asker, why), *old;
 
@@ -170,7 +178,8 @@ const struct tls_chain *tls_chains_find(const struct tls_chains *c, const char *
 		found = find_name(c, slice_of(lower, n));
 		dot = slice_find(slice_of(lower, n), '.');
 		if (found == NULL && dot != SIZE_MAX && dot > 0) {
-			lower[dot - 1] = '*'; /* RFC 6125 6.4.3: stands for the whole leftmost label */
+			lower[dot - 1] =
+				'*'; /* RFC 6125 6.4.3: stands for the whole leftmost label */
 			found = find_name(c, slice_of(lower + dot - 1, n - dot + 1));
 		}
 	}

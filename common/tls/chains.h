@@ -1,5 +1,5 @@
-/* common/tls/chains.h: the certificate chains of a server, found by the name a client asks for. For this room alone.
- * Touches: OpenSSL; no file. */
+/* common/tls/chains.h: the certificate chains of a server, found by the name a client asks for. For
+ * this room alone. Touches: OpenSSL; no file. */
 #pragma once
 
 #include <openssl/x509.h>
@@ -17,7 +17,7 @@ struct tls_chain {
 	struct list node;
 	struct list names;
 	X509 *leaf;
-	STACK_OF(X509) *others;
+	STACK_OF(X509) * others;
 	EVP_PKEY *key; /* the stand-in */
 };
 
@@ -29,6 +29,8 @@ struct tls_chains {
 void tls_chains_init(struct tls_chains *c);
 void tls_chains_fini(struct tls_chains *c);
 /* As tls_server_add_chain. */
-MUST_USE bool tls_chains_add(struct tls_chains *c, struct slice pem, OSSL_LIB_CTX *library, struct tls_asker *asker, struct fault *why);
-/* The chain for the name (NULL: none was asked for), or the default; NULL when there is none at all. Borrowed until the next change. */
+MUST_USE bool tls_chains_add(struct tls_chains *c, struct slice pem, OSSL_LIB_CTX *library,
+			     struct tls_asker *asker, struct fault *why);
+/* The chain for the name (NULL: none was asked for), or the default; NULL when there is none at
+ * all. Borrowed until the next change. */
 const struct tls_chain *tls_chains_find(const struct tls_chains *c, const char *name);

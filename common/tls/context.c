@@ -10,8 +10,9 @@
 #include "common/tls/errors.h"
 #include "common/tls/session.h"
 
-/* TLS 1.2: forward secrecy only, and no key exchange that decrypts with the private key, which is elsewhere. CBC is last: some old hosts have
- * nothing else with it, and the other choice is no TLS at all. TLS 1.3's own three are OpenSSL's defaults. */
+/* TLS 1.2: forward secrecy only, and no key exchange that decrypts with the private key, which is
+ * elsewhere. CBC is last: some old hosts have nothing else with it, and the other choice is no TLS
+ * at all. TLS 1.3's own three are OpenSSL's defaults. */
 #define SERVER_CIPHERS "ECDHE+AESGCM:ECDHE+CHACHA20:ECDHE+AES"
 #define GROUPS "X25519:P-256:P-384"
 
@@ -31,9 +32,12 @@ static struct tls_context *make(bool is_server, bool tls13_only, struct fault *w
 		tls_context_destroy(c);
 		return NULL;
 	}
-	c->ssl = SSL_CTX_new_ex(c->library.context, NULL, is_server ? TLS_server_method() : TLS_client_method());
+	c->ssl = SSL_CTX_new_ex(c->library.context, NULL,
+				is_server ? TLS_server_method() : TLS_client_method());
 	if ((c->bio = tls_session_bio_create()) == NULL || c->ssl == NULL ||
-	    SSL_CTX_set_app_data(c->ssl, c) != 1 || SSL_CTX_set_min_proto_version(c->ssl, tls13_only ? TLS1_3_VERSION : TLS1_2_VERSION) != 1 ||
+	    SSL_CTX_set_app_data(c->ssl, c) != 1 ||
+	    SSL_CTX_set_min_proto_version(c->ssl, tls13_only ? TLS1_3_VERSION : TLS1_2_VERSION) !=
+		    1 ||
 	    SSL_CTX_set1_groups_list(c->ssl, groups) != 1) {
 		tls_errors_to_fault(why, "4.3.0", "cannot set up TLS");
 		tls_context_destroy(c);
@@ -65,19 +69,22 @@ void tls_context_destroy(struct tls_context *c)
 static int choose_chain(SSL *ssl, void *arg)
 {
 	const struct tls_context *c = arg;
-	const struct tls_chain *chain = tls_chains_find(&c->chains, SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
+	const struct tls_chain *chain =
+		tls_chains_find(&c->chains, SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name));
 
 	return chain && SSL_use_cert_and_key(ssl, chain->leaf, chain->key, chain->others, 1) == 1;
 }
 
-static int use_ticket(SSL *ssl, unsigned char name[16], unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int sealing)
+static int use_ticket(SSL *ssl, unsigned char name[16], unsigned char *iv, EVP_CIPHER_CTX *cipher,
+		      EVP_MAC_CTX *mac, int sealing)
 {
 	const struct tls_context *c = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 
 	return tls_tickets_use(&c->tickets, name, iv, cipher, mac, sealing);
 }
 
-struct tls_context *tls_server_create(struct loop *loop, bool tls13_only, tls_sign_fn *sign, void *arg, struct fault *why)
+struct tls_context *tls_server_create(struct loop *loop, bool tls13_only, tls_sign_fn *sign,
+				      void *arg, struct fault *why)
 {
 	static const unsigned char session_group[] = "tassis";
 	struct tls_context *c = make(true, tls13_only, why);
@@ -88,11 +95,14 @@ struct tls_context *tls_server_create(struct loop *loop, bool tls13_only, tls_si
 	c->asker.ask = tls_session_ask;
 	c->sign = sign;
 	c->sign_arg = arg;
-	/* No tickets before there are keys that all workers share; no other memory of sessions at all. */
+	/* No tickets before there are keys that all workers share; no other memory of sessions at
+	 * all. */
 	SSL_CTX_set_session_cache_mode(c->ssl, SSL_SESS_CACHE_OFF);
-	SSL_CTX_set_options(c->ssl, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA | SSL_OP_NO_TICKET);
+	SSL_CTX_set_options(c->ssl, SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA |
+					    SSL_OP_NO_TICKET);
 	SSL_CTX_set_cert_cb(c->ssl, choose_chain, c);
-	if (tls_tickets_init(&c->tickets, c->library.context, why) && SSL_CTX_set_cipher_list(c->ssl, SERVER_CIPHERS) == 1 &&
+	if (tls_tickets_init(&c->tickets, c->library.context, why) &&
+	    SSL_CTX_set_cipher_list(c->ssl, SERVER_CIPHERS) == 1 &&
 	    SSL_CTX_set_num_tickets(c->ssl, 0) == 1 &&
 	    SSL_CTX_set_session_id_context(c->ssl, session_group, sizeof(session_group) - 1) == 1 &&
 	    SSL_CTX_set_tlsext_ticket_key_evp_cb(c->ssl, use_ticket) == 1)
@@ -131,7 +141,8 @@ static int keep_session(SSL *ssl, SSL_SESSION *session)
 	return 0; /* we keep no reference */
 }
 
-struct tls_context *tls_client_create(struct loop *loop, bool tls13_only, bool verify_required, struct fault *why)
+struct tls_context *tls_client_create(struct loop *loop, bool tls13_only, bool verify_required,
+				      struct fault *why)
 {
 	struct tls_context *c = make(false, tls13_only, why);
 
@@ -139,7 +150,8 @@ struct tls_context *tls_client_create(struct loop *loop, bool tls13_only, bool v
 	if (c == NULL)
 		return NULL;
 	c->verify_required = verify_required;
-	/* With SSL_VERIFY_NONE a client verifies all the same, writes down the result and goes on. */
+	/* With SSL_VERIFY_NONE a client verifies all the same, writes down the result and goes on.
+	 */
 	SSL_CTX_set_verify(c->ssl, verify_required ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
 	SSL_CTX_set_session_cache_mode(c->ssl, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
 	SSL_CTX_sess_set_new_cb(c->ssl, keep_session);

@@ -29,7 +29,9 @@ bool tls_key_load(struct slice pem, struct tls_key **out, struct fault *why)
 	if (k == NULL || (k->pkey = tls_private_key_parse(pem, why)) == NULL)
 		goto out;
 	if (tls_public_key_kind(k->pkey) == TLS_KIND_NONE) {
-		fault_set(why, "5.3.5", "the private key is of no kind that can sign here (ECDSA P-256, P-384, P-521, RSA from 2048 bits, Ed25519)");
+		fault_set(why, "5.3.5",
+			  "the private key is of no kind that can sign here (ECDSA P-256, P-384, "
+			  "P-521, RSA from 2048 bits, Ed25519)");
 		goto out;
 	}
 	if (!tls_public_key_id(k->pkey, k->id, why))
@@ -67,7 +69,8 @@ static bool sign_message(const struct tls_key *k, struct slice input, struct buf
 	size_t n = (size_t)EVP_PKEY_get_size(k->pkey);
 	char *room = buf_reserve(out, n);
 	bool ok = c && room && EVP_DigestSignInit(c, NULL, NULL, NULL, k->pkey) == 1 &&
-		  EVP_DigestSign(c, (uint8_t *)room, &n, message ? message : (const uint8_t *)"", input.n) == 1;
+		  EVP_DigestSign(c, (uint8_t *)room, &n, message ? message : (const uint8_t *)"",
+				 input.n) == 1;
 
 	if (ok)
 		buf_commit(out, n);
@@ -75,7 +78,8 @@ static bool sign_message(const struct tls_key *k, struct slice input, struct buf
 	return ok;
 }
 
-static bool sign_digest(const struct tls_key *k, int padding, const EVP_MD *md, struct slice input, struct buf *out)
+static bool sign_digest(const struct tls_key *k, int padding, const EVP_MD *md, struct slice input,
+			struct buf *out)
 {
 	EVP_PKEY_CTX *c = EVP_PKEY_CTX_new(k->pkey, NULL);
 	size_t n = (size_t)EVP_PKEY_get_size(k->pkey);
@@ -94,14 +98,18 @@ static bool sign_digest(const struct tls_key *k, int padding, const EVP_MD *md, 
 	return ok;
 }
 
-bool tls_key_sign(const struct tls_key *k, enum ipc_scheme scheme, struct slice digest, struct slice input, struct buf *out, struct fault *why)
+bool tls_key_sign(const struct tls_key *k, enum ipc_scheme scheme, struct slice digest,
+		  struct slice input, struct buf *out, struct fault *why)
 {
 	enum tls_kind kind = tls_public_key_kind(k->pkey);
 	char name[32] = "";
 	const EVP_MD *md;
-	int padding = scheme == IPC_SCHEME_RSA_PSS ? RSA_PKCS1_PSS_PADDING : scheme == IPC_SCHEME_RSA_PKCS1 ? RSA_PKCS1_PADDING : 0;
-	bool fits = scheme == IPC_SCHEME_ECDSA ? kind == TLS_KIND_EC : scheme == IPC_SCHEME_ED25519 ? kind == TLS_KIND_ED25519
-								    : padding && kind == TLS_KIND_RSA;
+	int padding = scheme == IPC_SCHEME_RSA_PSS     ? RSA_PKCS1_PSS_PADDING
+		      : scheme == IPC_SCHEME_RSA_PKCS1 ? RSA_PKCS1_PADDING
+						       : 0;
+	bool fits = scheme == IPC_SCHEME_ECDSA	   ? kind == TLS_KIND_EC
+		    : scheme == IPC_SCHEME_ED25519 ? kind == TLS_KIND_ED25519
+						   : padding && kind == TLS_KIND_RSA;
 
 	if (!fits) {
 		fault_set(why, "4.3.5", "the key cannot sign in this way");
@@ -115,7 +123,8 @@ bool tls_key_sign(const struct tls_key *k, enum ipc_scheme scheme, struct slice 
 	}
 	if (digest.n < sizeof(name))
 		memcpy(name, digest.p ? digest.p : "", digest.n);
-	/* The name comes from another process: only what TLS and DKIM use, and the length that goes with it. */
+	/* The name comes from another process: only what TLS and DKIM use, and the length that goes
+	 * with it. */
 	md = strncmp(name, "SHA", 3) == 0 ? EVP_get_digestbyname(name) : NULL;
 	if (md == NULL || input.n != (size_t)EVP_MD_get_size(md)) {
 		fault_set(why, "4.3.5", "a digest that is not known, or of the wrong length");
@@ -127,7 +136,8 @@ bool tls_key_sign(const struct tls_key *k, enum ipc_scheme scheme, struct slice 
 	return false;
 }
 
-bool tls_key_derive(const struct tls_key *k, struct slice info, void *out, size_t n, struct fault *why)
+bool tls_key_derive(const struct tls_key *k, struct slice info, void *out, size_t n,
+		    struct fault *why)
 {
 	uint8_t *der = NULL;
 	int n_der = i2d_PrivateKey(k->pkey, &der);

@@ -30,7 +30,7 @@ static void forget(struct tls_resumption *r, struct kept *k)
 
 void tls_resumption_fini(struct tls_resumption *r)
 {
-	LIST_EACH(at, &r->by_age)
+	LIST_EACH (at, &r->by_age)
 		forget(r, LIST_ENTRY(at, struct kept, by_age));
 	table_fini(&r->hosts);
 }
@@ -57,7 +57,8 @@ static struct kept *make(const char *host, SSL_SESSION *session)
 	struct kept *k;
 	unsigned char *p;
 
-	if (n <= 0 || n > TLS_RESUMPTION_MAX_BYTES || (k = memory_alloc(1, sizeof(*k) + n_host + 1, NULL)) == NULL)
+	if (n <= 0 || n > TLS_RESUMPTION_MAX_BYTES ||
+	    (k = memory_alloc(1, sizeof(*k) + n_host + 1, NULL)) == NULL)
 		return NULL;
 	if ((k->der = p = malloc((size_t)n)) == NULL || i2d_SSL_SESSION(session, &p) != n) {
 		free(k->der);

@@ -1,5 +1,6 @@
 /* common/tls/resumption.h: a client's sessions, to be resumed by host name. For this room alone.
- * Touches: OpenSSL; the heap. Sessions are kept as octets, which is a fifth of what OpenSSL's objects take. */
+ * Touches: OpenSSL; the heap. Sessions are kept as octets, which is a fifth of what OpenSSL's
+ * objects take. */
 #pragma once
 
 #include <openssl/ssl.h>
@@ -17,7 +18,8 @@ struct tls_resumption {
 
 void tls_resumption_init(struct tls_resumption *r);
 void tls_resumption_fini(struct tls_resumption *r);
-/* Keeps a copy for host, in the place of an older one. One that is too large, or for which memory is out, is not kept. The one not renewed for longest makes room. */
+/* Keeps a copy for host, in the place of an older one. One that is too large, or for which memory
+ * is out, is not kept. The one not renewed for longest makes room. */
 void tls_resumption_put(struct tls_resumption *r, const char *host, SSL_SESSION *session);
 /* The session for host, or NULL. The caller owns it. */
 SSL_SESSION *tls_resumption_get(const struct tls_resumption *r, const char *host);

@@ -15,11 +15,11 @@
 #include "common/tls/stream.h"
 
 enum {
-	RECORD_BYTES = 16384,           /* RFC 8446 5.1 */
-	WIRE_FULL_BYTES = 4 * 16384,    /* enough for one send */
-	WIRE_MAX_BYTES = 1u << 20,      /* STREAM_OUT_MAX_BYTES plain may be in front of a handshake */
-	RAW_MAX_BYTES = 1u << 17,       /* one recv, and what OpenSSL left of the one before */
-	SIGNATURE_MAX_BYTES = 1024,     /* IPC_SIGN_ANSWER */
+	RECORD_BYTES = 16384,	     /* RFC 8446 5.1 */
+	WIRE_FULL_BYTES = 4 * 16384, /* enough for one send */
+	WIRE_MAX_BYTES = 1u << 20,   /* STREAM_OUT_MAX_BYTES plain may be in front of a handshake */
+	RAW_MAX_BYTES = 1u << 17,    /* one recv, and what OpenSSL left of the one before */
+	SIGNATURE_MAX_BYTES = 1024,  /* IPC_SIGN_ANSWER */
 };
 
 /* A signature asked for, with a copy of what is signed behind it. */
@@ -76,7 +76,8 @@ BIO_METHOD *tls_session_bio_create(void)
 {
 	BIO_METHOD *m = BIO_meth_new(BIO_TYPE_SOURCE_SINK | BIO_get_new_index(), "tassis stream");
 
-	if (m && BIO_meth_set_read_ex(m, bio_read) == 1 && BIO_meth_set_write_ex(m, bio_write) == 1 && BIO_meth_set_ctrl(m, bio_ctrl) == 1)
+	if (m && BIO_meth_set_read_ex(m, bio_read) == 1 &&
+	    BIO_meth_set_write_ex(m, bio_write) == 1 && BIO_meth_set_ctrl(m, bio_ctrl) == 1)
 		return m;
 	BIO_meth_free(m);
 	return NULL;
@@ -112,7 +113,8 @@ static bool set_up_client(struct tls_session *t, const char *host)
 	return ok;
 }
 
-struct tls_session *tls_session_create(struct stream *s, struct tls_context *c, const char *host, struct fault *why)
+struct tls_session *tls_session_create(struct stream *s, struct tls_context *c, const char *host,
+				       struct fault *why)
 {
 	struct tls_session *t = memory_alloc(1, sizeof(*t), why);
 	BIO *bio;
@@ -125,7 +127,8 @@ struct tls_session *tls_session_create(struct stream *s, struct tls_context *c, 
 	buf_init(&t->wire, STREAM_OUT_MAX_BYTES + WIRE_MAX_BYTES);
 	c->n_sessions++;
 	ERR_clear_error();
-	if ((t->ssl = SSL_new(c->ssl)) == NULL || SSL_set_app_data(t->ssl, t) != 1 || (bio = BIO_new(c->bio)) == NULL)
+	if ((t->ssl = SSL_new(c->ssl)) == NULL || SSL_set_app_data(t->ssl, t) != 1 ||
+	    (bio = BIO_new(c->bio)) == NULL)
 		goto failed;
 	BIO_set_data(bio, t);
 	BIO_set_init(bio, 1);
@@ -173,7 +176,8 @@ void tls_session_end(struct tls_session *t)
 	struct tls_asked *asked = t->asked;
 
 	if (asked) {
-		t->asked = NULL; /* what tells the paused job that it is over; it must run to its end, or its stack is lost */
+		t->asked = NULL; /* what tells the paused job that it is over; it must run to its
+				    end, or its stack is lost */
 		if (asked->done)
 			free(asked);
 		else
@@ -202,11 +206,13 @@ void tls_session_destroy(struct tls_session *t)
 
 /* ---- signatures ---- */
 
-bool tls_session_ask(struct tls_asker *asker, const uint8_t *key_id, enum ipc_scheme scheme, const char *digest, struct slice input, uint8_t *out,
-		     size_t size, size_t *n)
+bool tls_session_ask(struct tls_asker *asker, const uint8_t *key_id, enum ipc_scheme scheme,
+		     const char *digest, struct slice input, uint8_t *out, size_t size, size_t *n)
 {
 	struct tls_session *t = CONTAINER_OF(asker, struct tls_context, asker)->current;
-	struct tls_asked *asked = t && ASYNC_get_current_job() ? memory_alloc(1, sizeof(*asked) + input.n, NULL) : NULL;
+	struct tls_asked *asked = t && ASYNC_get_current_job()
+					  ? memory_alloc(1, sizeof(*asked) + input.n, NULL)
+					  : NULL;
 	size_t n_digest = strlen(digest);
 	bool ok;
 
@@ -221,7 +227,8 @@ bool tls_session_ask(struct tls_asker *asker, const uint8_t *key_id, enum ipc_sc
 	asked->request.input = slice_of(asked->input, input.n);
 	asked->owner = t;
 	t->asked = asked;
-	ASYNC_pause_job(); /* step() returns to its caller here, and comes back from its next call */
+	ASYNC_pause_job(); /* step() returns to its caller here, and comes back from its next call
+			    */
 	if ((asked = t->asked) == NULL)
 		return false;
 	t->asked = NULL;
@@ -257,19 +264,23 @@ static void handshake_fault(struct tls_session *t, int error, struct fault *why)
 	long verified = SSL_get_verify_result(t->ssl);
 
 	if (!t->context->is_server && t->context->verify_required && verified != X509_V_OK) {
-		fault_set(why, "4.7.5", "the certificate of %s cannot be trusted: %s", t->host ? t->host : "the far end",
+		fault_set(why, "4.7.5", "the certificate of %s cannot be trusted: %s",
+			  t->host ? t->host : "the far end",
 			  X509_verify_cert_error_string(verified));
 		ERR_clear_error();
 		return;
 	}
-	tls_errors_to_fault(why, "4.7.5", error == SSL_ERROR_SSL ? "the TLS handshake failed" : "the TLS handshake broke off");
+	tls_errors_to_fault(why, "4.7.5",
+			    error == SSL_ERROR_SSL ? "the TLS handshake failed"
+						   : "the TLS handshake broke off");
 }
 
 static unsigned is_up(struct tls_session *t)
 {
 	t->up = true;
 	SSL_clear_mode(t->ssl, SSL_MODE_ASYNC);
-	(void)snprintf(t->text, sizeof(t->text), "%s %s", SSL_get_version(t->ssl), SSL_get_cipher_name(t->ssl));
+	(void)snprintf(t->text, sizeof(t->text), "%s %s", SSL_get_version(t->ssl),
+		       SSL_get_cipher_name(t->ssl));
 	return STREAM_TLS_UP;
 }
 
@@ -319,7 +330,8 @@ static unsigned decrypt(struct tls_session *t, struct fault *why)
 
 	while (t->stream->reading && !t->stream->eof && (room = in->max - buf_length(in)) > 0) {
 		ERR_clear_error();
-		if (SSL_read_ex(t->ssl, plain, room < sizeof(plain) ? room : sizeof(plain), &n) == 1) {
+		if (SSL_read_ex(t->ssl, plain, room < sizeof(plain) ? room : sizeof(plain), &n) ==
+		    1) {
 			if (!buf_append(in, slice_of(plain, n))) {
 				fault_set(why, "4.3.1", "out of memory");
 				return events | STREAM_FAILED;
@@ -348,11 +360,13 @@ unsigned tls_session_input(struct tls_session *t, struct slice received, struct 
 	t->feed = received;
 	if (!t->up)
 		events = handshake(t, why);
-	if (t->up && !(events & STREAM_FAILED) && (t->feed.n > 0 || buf_length(&t->raw) > 0 || SSL_has_pending(t->ssl)))
+	if (t->up && !(events & STREAM_FAILED) &&
+	    (t->feed.n > 0 || buf_length(&t->raw) > 0 || SSL_has_pending(t->ssl)))
 		events |= decrypt(t, why);
 	if (buf_length(&t->raw) == 0)
 		buf_fini(&t->raw);
-	if (t->feed.n > 0 && !t->stream->eof && !(events & STREAM_FAILED) && !buf_append(&t->raw, t->feed)) {
+	if (t->feed.n > 0 && !t->stream->eof && !(events & STREAM_FAILED) &&
+	    !buf_append(&t->raw, t->feed)) {
 		fault_set(why, "4.3.1", "out of memory");
 		events |= STREAM_FAILED;
 	}
@@ -377,7 +391,8 @@ bool tls_session_output(struct tls_session *t, struct fault *why)
 
 	while (t->up && (left = buf_slice(out)).n > 0 && buf_length(&t->wire) < WIRE_FULL_BYTES) {
 		ERR_clear_error();
-		if (SSL_write_ex(t->ssl, left.p, left.n < RECORD_BYTES ? left.n : RECORD_BYTES, &n) != 1) {
+		if (SSL_write_ex(t->ssl, left.p, left.n < RECORD_BYTES ? left.n : RECORD_BYTES,
+				 &n) != 1) {
 			tls_errors_to_fault(why, "4.4.2", "the TLS connection broke");
 			return false;
 		}

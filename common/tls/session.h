@@ -1,9 +1,13 @@
 /* common/tls/session.h: the TLS half of a stream, and what all of them share. For this room alone.
- * Touches: OpenSSL; no socket. OpenSSL reads and writes buffers of ours, so that a wake-up is one recv and a turn of the loop one send.
+ * Touches: OpenSSL; no socket. OpenSSL reads and writes buffers of ours, so that a wake-up is one
+ * recv and a turn of the loop one send.
  *
- * 1. In a handshake that needs a signature, OpenSSL's async job is paused: t->asked is set, no input is taken. tls_sign_done lets it go on.
- * 2. t->asked belongs to the session until it has been done and taken, or until the session ends first: then it has no owner, and tls_sign_done frees it.
- * 3. At most TLS_SIGNING_MAX jobs are paused (each has a stack of 32 KiB, which OpenSSL keeps for the next one); further handshakes wait in context->waiting. */
+ * 1. In a handshake that needs a signature, OpenSSL's async job is paused: t->asked is set, no
+ * input is taken. tls_sign_done lets it go on.
+ * 2. t->asked belongs to the session until it has been done and taken, or until the session ends
+ * first: then it has no owner, and tls_sign_done frees it.
+ * 3. At most TLS_SIGNING_MAX jobs are paused (each has a stack of 32 KiB, which OpenSSL keeps for
+ * the next one); further handshakes wait in context->waiting. */
 #pragma once
 
 #include <openssl/ssl.h>
@@ -50,9 +54,9 @@ struct tls_session {
 	struct tls_context *context;
 	struct stream *stream;
 	SSL *ssl;
-	char *host;        /* a client's */
+	char *host;	   /* a client's */
 	struct buf wire;   /* to be sent as it is */
-	struct buf raw;    /* received, and not taken by OpenSSL yet */
+	struct buf raw;	   /* received, and not taken by OpenSSL yet */
 	struct slice feed; /* the same, behind raw, during a call */
 	struct tls_asked *asked;
 	struct list waiting;
@@ -65,13 +69,15 @@ BIO_METHOD *tls_session_bio_create(void);
 tls_ask_fn tls_session_ask;
 
 /* What s has queued becomes the beginning of wire. NULL: why, temporary. The caller owns it. */
-struct tls_session *tls_session_create(struct stream *s, struct tls_context *c, const char *host, struct fault *why);
+struct tls_session *tls_session_create(struct stream *s, struct tls_context *c, const char *host,
+				       struct fault *why);
 /* Ends a paused job. A close_notify is appended to wire when there was TLS. */
 void tls_session_end(struct tls_session *t);
 void tls_session_destroy(struct tls_session *t);
 
-/* Goes on with the handshake, or decrypts into the stream's in as much as fits, when reading is on. Returns events; with STREAM_FAILED why is filled. received is
- * borrowed; what is not taken is kept. */
+/* Goes on with the handshake, or decrypts into the stream's in as much as fits, when reading is on.
+ * Returns events; with STREAM_FAILED why is filled. received is borrowed; what is not taken is
+ * kept. */
 unsigned tls_session_input(struct tls_session *t, struct slice received, struct fault *why);
 /* Should more be received now? */
 bool tls_session_wants_input(const struct tls_session *t);

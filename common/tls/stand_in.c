@@ -13,10 +13,12 @@
 #include "common/tls/certificate.h"
 #include "common/tls/errors.h"
 
-/* Everything but signing is done by OpenSSL's default provider with the public half: to fetch from there. */
+/* Everything but signing is done by OpenSSL's default provider with the public half: to fetch from
+ * there. */
 #define STANDARD "provider=default"
 #define OURS "provider=tassis"
-/* How the asker comes through OpenSSL to our import: the octets of a pointer, made and read in this file. */
+/* How the asker comes through OpenSSL to our import: the octets of a pointer, made and read in this
+ * file. */
 #define PARAM_ASKER "tassis-asker"
 
 typedef void (*dispatch_fn)(void);
@@ -87,8 +89,10 @@ static int key_import(void *key, int selection, const OSSL_PARAM params[])
 	const OSSL_PARAM *asker = OSSL_PARAM_locate_const(params, PARAM_ASKER);
 	/* OpenSSL reads them only, but asks for them without const. */
 	OSSL_PARAM *readable = (OSSL_PARAM *)(uintptr_t)params;
-	bool ok = (selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) && c && EVP_PKEY_fromdata_init(c) == 1 &&
-		  EVP_PKEY_fromdata(c, &k->public, EVP_PKEY_PUBLIC_KEY, readable) == 1 && tls_public_key_id(k->public, k->id, NULL);
+	bool ok = (selection & OSSL_KEYMGMT_SELECT_PUBLIC_KEY) && c &&
+		  EVP_PKEY_fromdata_init(c) == 1 &&
+		  EVP_PKEY_fromdata(c, &k->public, EVP_PKEY_PUBLIC_KEY, readable) == 1 &&
+		  tls_public_key_id(k->public, k->id, NULL);
 
 	if (ok && asker && asker->data_size == sizeof(k->asker))
 		memcpy(&k->asker, asker->data, sizeof(k->asker));
@@ -167,15 +171,19 @@ static void signing_free(void *signing)
 	free(s);
 }
 
-/* Only what TLS uses is understood: PKCS #1, or PSS with a salt as long as the digest (RFC 8446 4.2.3). */
+/* Only what TLS uses is understood: PKCS #1, or PSS with a salt as long as the digest (RFC
+ * 8446 4.2.3). */
 static int signing_set_params(void *signing, const OSSL_PARAM params[])
 {
 	struct signing *s = signing;
-	const OSSL_PARAM *p = params ? OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_PAD_MODE) : NULL;
+	const OSSL_PARAM *p =
+		params ? OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_PAD_MODE) : NULL;
 	int n;
 
 	if (p && p->data_type == OSSL_PARAM_UTF8_STRING)
-		s->padding = strcmp(p->data, OSSL_PKEY_RSA_PAD_MODE_PSS) == 0 ? RSA_PKCS1_PSS_PADDING : RSA_PKCS1_PADDING;
+		s->padding = strcmp(p->data, OSSL_PKEY_RSA_PAD_MODE_PSS) == 0
+				     ? RSA_PKCS1_PSS_PADDING
+				     : RSA_PKCS1_PADDING;
 	else if (p && !OSSL_PARAM_get_int(p, &s->padding))
 		return 0;
 	if (s->padding != RSA_PKCS1_PADDING && s->padding != RSA_PKCS1_PSS_PADDING)
@@ -183,7 +191,8 @@ static int signing_set_params(void *signing, const OSSL_PARAM params[])
 	p = params ? OSSL_PARAM_locate_const(params, OSSL_SIGNATURE_PARAM_PSS_SALTLEN) : NULL;
 	if (p && p->data_type == OSSL_PARAM_UTF8_STRING)
 		return strcmp(p->data, OSSL_PKEY_RSA_PSS_SALT_LEN_DIGEST) == 0;
-	return !p || (OSSL_PARAM_get_int(p, &n) && (n == RSA_PSS_SALTLEN_DIGEST || (s->md && n == EVP_MD_get_size(s->md))));
+	return !p || (OSSL_PARAM_get_int(p, &n) &&
+		      (n == RSA_PSS_SALTLEN_DIGEST || (s->md && n == EVP_MD_get_size(s->md))));
 }
 
 static const OSSL_PARAM *signing_settable_params(void *signing, void *library)
@@ -221,7 +230,8 @@ static enum ipc_scheme scheme_of(const struct signing *s)
 	return s->padding == RSA_PKCS1_PSS_PADDING ? IPC_SCHEME_RSA_PSS : IPC_SCHEME_RSA_PKCS1;
 }
 
-static int signing_sign(void *signing, unsigned char *out, size_t *n, size_t size, const unsigned char *input, size_t n_input)
+static int signing_sign(void *signing, unsigned char *out, size_t *n, size_t size,
+			const unsigned char *input, size_t n_input)
 {
 	struct signing *s = signing;
 	size_t needed = (size_t)EVP_PKEY_get_size(s->key->public);
@@ -234,24 +244,35 @@ static int signing_sign(void *signing, unsigned char *out, size_t *n, size_t siz
 		return 1;
 	}
 	if (scheme == IPC_SCHEME_ED25519)
-		return s->key->asker->ask(s->key->asker, s->key->id, scheme, "", slice_of(input, n_input), out, size, n);
+		return s->key->asker->ask(s->key->asker, s->key->id, scheme, "",
+					  slice_of(input, n_input), out, size, n);
 	if (s->md == NULL || EVP_Digest(input, n_input, digest, &n_digest, s->md, NULL) != 1)
 		return 0;
-	/* The short name ("SHA256") is one and the same in all processes; a provider's own is not. */
-	return s->key->asker->ask(s->key->asker, s->key->id, scheme, OBJ_nid2sn(EVP_MD_get_type(s->md)), slice_of(digest, n_digest), out, size, n);
+	/* The short name ("SHA256") is one and the same in all processes; a provider's own is not.
+	 */
+	return s->key->asker->ask(s->key->asker, s->key->id, scheme,
+				  OBJ_nid2sn(EVP_MD_get_type(s->md)), slice_of(digest, n_digest),
+				  out, size, n);
 }
 
 /* ---- the provider (provider(7)) ---- */
 
-#define FN(number, f) {number, (dispatch_fn)(f)}
-#define KEY_FUNCTIONS(make)                                                                                       \
-	FN(OSSL_FUNC_KEYMGMT_NEW, make), FN(OSSL_FUNC_KEYMGMT_FREE, key_free), FN(OSSL_FUNC_KEYMGMT_HAS, key_has), \
-		FN(OSSL_FUNC_KEYMGMT_MATCH, key_match), FN(OSSL_FUNC_KEYMGMT_IMPORT, key_import),                  \
-		FN(OSSL_FUNC_KEYMGMT_IMPORT_TYPES, key_import_types), FN(OSSL_FUNC_KEYMGMT_GET_PARAMS, key_get_params), \
+#define FN(number, f)                                                                              \
+	{                                                                                          \
+		number, (dispatch_fn)(f)                                                           \
+	}
+#define KEY_FUNCTIONS(make)                                                                        \
+	FN(OSSL_FUNC_KEYMGMT_NEW, make), FN(OSSL_FUNC_KEYMGMT_FREE, key_free),                     \
+		FN(OSSL_FUNC_KEYMGMT_HAS, key_has), FN(OSSL_FUNC_KEYMGMT_MATCH, key_match),        \
+		FN(OSSL_FUNC_KEYMGMT_IMPORT, key_import),                                          \
+		FN(OSSL_FUNC_KEYMGMT_IMPORT_TYPES, key_import_types),                              \
+		FN(OSSL_FUNC_KEYMGMT_GET_PARAMS, key_get_params),                                  \
 		FN(OSSL_FUNC_KEYMGMT_GETTABLE_PARAMS, key_gettable_params)
 
 static const OSSL_DISPATCH ec_key[] = {
-	KEY_FUNCTIONS(key_new_ec), FN(OSSL_FUNC_KEYMGMT_QUERY_OPERATION_NAME, ec_operation_name), {0, NULL}};
+	KEY_FUNCTIONS(key_new_ec),
+	FN(OSSL_FUNC_KEYMGMT_QUERY_OPERATION_NAME, ec_operation_name),
+	{0, NULL}};
 static const OSSL_DISPATCH rsa_key[] = {KEY_FUNCTIONS(key_new_rsa), {0, NULL}};
 static const OSSL_DISPATCH ed25519_key[] = {KEY_FUNCTIONS(key_new_ed25519), {0, NULL}};
 
@@ -282,15 +303,20 @@ static const OSSL_ALGORITHM *algorithms(void *library, int operation, int *no_ca
 
 	(void)library;
 	*no_cache = 0;
-	return operation == OSSL_OP_KEYMGMT ? keys : operation == OSSL_OP_SIGNATURE ? signatures : NULL;
+	return operation == OSSL_OP_KEYMGMT	? keys
+	       : operation == OSSL_OP_SIGNATURE ? signatures
+						: NULL;
 }
 
-static int provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in, const OSSL_DISPATCH **out, void **provider_context)
+static int provider_init(const OSSL_CORE_HANDLE *handle, const OSSL_DISPATCH *in,
+			 const OSSL_DISPATCH **out, void **provider_context)
 {
-	static const OSSL_DISPATCH functions[] = {FN(OSSL_FUNC_PROVIDER_QUERY_OPERATION, algorithms), {0, NULL}};
+	static const OSSL_DISPATCH functions[] = {
+		FN(OSSL_FUNC_PROVIDER_QUERY_OPERATION, algorithms), {0, NULL}};
 
 	for (; in->function_id != 0; in++) {
-		/* Built into the same library as its caller: the core's context is the OSSL_LIB_CTX itself. */
+		/* Built into the same library as its caller: the core's context is the OSSL_LIB_CTX
+		 * itself. */
 		if (in->function_id == OSSL_FUNC_CORE_GET_LIBCTX)
 			*provider_context = OSSL_FUNC_core_get_libctx(in)(handle);
 	}
@@ -321,20 +347,27 @@ void tls_library_fini(struct tls_library *l)
 	*l = (struct tls_library){0};
 }
 
-EVP_PKEY *tls_stand_in_create(OSSL_LIB_CTX *library, EVP_PKEY *public, struct tls_asker *asker, struct fault *why)
+EVP_PKEY *tls_stand_in_create(OSSL_LIB_CTX *library, EVP_PKEY *public, struct tls_asker *asker,
+			      struct fault *why)
 {
 	OSSL_PARAM *given = NULL, *all = NULL;
-	OSSL_PARAM extra[] = {OSSL_PARAM_construct_octet_string(PARAM_ASKER, &asker, sizeof(asker)), OSSL_PARAM_construct_end()};
+	OSSL_PARAM extra[] = {OSSL_PARAM_construct_octet_string(PARAM_ASKER, &asker, sizeof(asker)),
+			      OSSL_PARAM_construct_end()};
 	EVP_PKEY_CTX *c = NULL;
 	EVP_PKEY *key = NULL;
 
 	if (tls_public_key_kind(public) == TLS_KIND_NONE) {
-		fault_set(why, "5.3.5", "a key that cannot sign here (ECDSA P-256, P-384, P-521, RSA from 2048 bits, Ed25519 can)");
+		fault_set(why, "5.3.5",
+			  "a key that cannot sign here (ECDSA P-256, P-384, P-521, RSA from 2048 "
+			  "bits, Ed25519 can)");
 		return NULL;
 	}
 	ERR_clear_error();
-	if (EVP_PKEY_todata(public, EVP_PKEY_PUBLIC_KEY, &given) != 1 || (all = OSSL_PARAM_merge(given, extra)) == NULL ||
-	    (c = EVP_PKEY_CTX_new_from_name(library, EVP_PKEY_get0_type_name(public), OURS)) == NULL || EVP_PKEY_fromdata_init(c) != 1 ||
+	if (EVP_PKEY_todata(public, EVP_PKEY_PUBLIC_KEY, &given) != 1 ||
+	    (all = OSSL_PARAM_merge(given, extra)) == NULL ||
+	    (c = EVP_PKEY_CTX_new_from_name(library, EVP_PKEY_get0_type_name(public), OURS)) ==
+		    NULL ||
+	    EVP_PKEY_fromdata_init(c) != 1 ||
 	    EVP_PKEY_fromdata(c, &key, EVP_PKEY_PUBLIC_KEY, all) != 1)
 		tls_errors_to_fault(why, "4.3.0", "cannot make the stand-in of a private key");
 	EVP_PKEY_CTX_free(c);

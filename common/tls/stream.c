@@ -64,8 +64,8 @@ static bool is_read(const struct stream *s)
 	return s->reading || (s->tls && !s->tls->up);
 }
 
-/* Asks the loop for what can be used. READ stays asked for while reading is off, until something comes: most
- * clients wait for our reply, and so it costs nothing. */
+/* Asks the loop for what can be used. READ stays asked for while reading is off, until something
+ * comes: most clients wait for our reply, and so it costs nothing. */
 static void watch(struct stream *s)
 {
 	unsigned wanted = 0;
@@ -254,8 +254,8 @@ void stream_init(struct stream *s, struct loop *l, int fd, size_t in_max, stream
 	loop_task_init(&s->task, l, on_task, s);
 }
 
-bool stream_connect(struct stream *s, struct loop *l, const struct ip *ip, uint16_t port, size_t in_max, stream_fn *fn, void *arg,
-		    struct fault *why)
+bool stream_connect(struct stream *s, struct loop *l, const struct ip *ip, uint16_t port,
+		    size_t in_max, stream_fn *fn, void *arg, struct fault *why)
 {
 	struct sockaddr_storage to;
 	socklen_t n = ip_to_sockaddr(ip, port, &to);
@@ -352,10 +352,12 @@ size_t stream_unsent(const struct stream *s)
 	return buf_length(&s->out) + (s->tls ? buf_length(&s->tls->wire) : 0);
 }
 
-bool stream_start_tls(struct stream *s, struct tls_context *context, const char *host, struct fault *why)
+bool stream_start_tls(struct stream *s, struct tls_context *context, const char *host,
+		      struct fault *why)
 {
 	if (s->tls || s->failed) {
-		fault_set(why, "4.3.0", s->tls ? "TLS has begun already" : "the connection was lost");
+		fault_set(why, "4.3.0",
+			  s->tls ? "TLS has begun already" : "the connection was lost");
 		return false;
 	}
 	stream_discard_input(s);
@@ -380,13 +382,14 @@ bool stream_append_tls(const struct stream *s, struct buf *out)
 {
 	if (!stream_is_tls(s))
 		return true;
-	return buf_printf(out, "(%s:%s:%d)", SSL_get_version(s->tls->ssl), SSL_get_cipher_name(s->tls->ssl),
-			  SSL_get_cipher_bits(s->tls->ssl, NULL));
+	return buf_printf(out, "(%s:%s:%d)", SSL_get_version(s->tls->ssl),
+			  SSL_get_cipher_name(s->tls->ssl), SSL_get_cipher_bits(s->tls->ssl, NULL));
 }
 
 bool stream_tls_verified(const struct stream *s)
 {
-	return stream_is_tls(s) && SSL_get0_peer_certificate(s->tls->ssl) != NULL && SSL_get_verify_result(s->tls->ssl) == X509_V_OK;
+	return stream_is_tls(s) && SSL_get0_peer_certificate(s->tls->ssl) != NULL &&
+	       SSL_get_verify_result(s->tls->ssl) == X509_V_OK;
 }
 
 const struct fault *stream_fault(const struct stream *s)

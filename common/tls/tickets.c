@@ -9,7 +9,14 @@
 #include "common/base/random.h"
 #include "common/tls/errors.h"
 
-enum { NAME = 0, NAME_BYTES = 16, CIPHER_KEY = 16, MAC_KEY = 48, MAC_KEY_BYTES = 32, IV_BYTES = 16 };
+enum {
+	NAME = 0,
+	NAME_BYTES = 16,
+	CIPHER_KEY = 16,
+	MAC_KEY = 48,
+	MAC_KEY_BYTES = 32,
+	IV_BYTES = 16
+};
 
 bool tls_tickets_init(struct tls_tickets *t, OSSL_LIB_CTX *library, struct fault *why)
 {
@@ -53,8 +60,10 @@ static bool set_mac_key(EVP_MAC_CTX *mac, const uint8_t *key)
 	return EVP_MAC_CTX_set_params(mac, params) == 1;
 }
 
-/* 1: done. 2: done, and the client should have a new ticket. 0: no such key, the handshake goes on in full. -1: broken off. */
-int tls_tickets_use(const struct tls_tickets *t, unsigned char name[16], unsigned char *iv, EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int sealing)
+/* 1: done. 2: done, and the client should have a new ticket. 0: no such key, the handshake goes on
+ * in full. -1: broken off. */
+int tls_tickets_use(const struct tls_tickets *t, unsigned char name[16], unsigned char *iv,
+		    EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int sealing)
 {
 	const uint8_t *key = t->keys[0];
 
@@ -63,13 +72,17 @@ int tls_tickets_use(const struct tls_tickets *t, unsigned char name[16], unsigne
 	if (sealing) {
 		random_fill(iv, IV_BYTES);
 		memcpy(name, key + NAME, NAME_BYTES);
-		return EVP_EncryptInit_ex2(cipher, t->cipher, key + CIPHER_KEY, iv, NULL) == 1 && set_mac_key(mac, key) ? 1 : -1;
+		return EVP_EncryptInit_ex2(cipher, t->cipher, key + CIPHER_KEY, iv, NULL) == 1 &&
+				       set_mac_key(mac, key)
+			       ? 1
+			       : -1;
 	}
 	for (size_t i = 0; i < t->n; i++) {
 		key = t->keys[i];
 		if (memcmp(name, key + NAME, NAME_BYTES) != 0)
 			continue;
-		if (EVP_DecryptInit_ex2(cipher, t->cipher, key + CIPHER_KEY, iv, NULL) != 1 || !set_mac_key(mac, key))
+		if (EVP_DecryptInit_ex2(cipher, t->cipher, key + CIPHER_KEY, iv, NULL) != 1 ||
+		    !set_mac_key(mac, key))
 			return -1;
 		return i == 0 ? 1 : 2;
 	}

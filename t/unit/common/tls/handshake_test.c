@@ -1,4 +1,5 @@
-/* Server and client in one loop, over a socketpair; the private key is a tls_key that answers from the loop, as lookupd does. */
+/* Server and client in one loop, over a socketpair; the private key is a tls_key that answers from
+ * the loop, as lookupd does. */
 #include "common/tls/stream.h"
 
 #include <fcntl.h>
@@ -21,6 +22,7 @@
 #include "common/base/fault.h"
 #include "common/tls/context.h"
 #include "common/tls/key.h"
+#include "common/tls/session.h"
 
 enum { CONSUME = 1, FINI = 2 };
 
@@ -34,7 +36,7 @@ struct side {
 
 struct signs {
 	struct loop *loop;
-	struct tls_key *keys[4];
+	struct tls_key *keys[8];
 	int n_keys;
 	struct tls_sign_request *waiting[1200];
 	int n_waiting, n_asked;
@@ -77,7 +79,8 @@ static void answer(struct signs *s, struct tls_sign_request *r)
 		input = slice_of(other, input.n < sizeof(other) ? input.n : sizeof(other));
 	for (int i = 0; i < s->n_keys && !s->refuse; i++) {
 		if (slice_equal(tls_key_id(s->keys[i]), slice_of(r->key_id, 32)) &&
-		    !tls_key_sign(s->keys[i], r->scheme, slice_of_cstr(r->digest), input, &out, &why))
+		    !tls_key_sign(s->keys[i], r->scheme, slice_of_cstr(r->digest), input, &out,
+				  &why))
 			print_message("sign: %s\n", why.text);
 	}
 	tls_sign_done(r, buf_slice(&out));
@@ -127,7 +130,8 @@ static void make_certificate_until(EVP_PKEY *key, const char *names, long days, 
 	ASN1_INTEGER_set(X509_get_serialNumber(x), 7);
 	X509_gmtime_adj(X509_getm_notBefore(x), -86400 * 30);
 	X509_time_adj_ex(X509_getm_notAfter(x), (int)days, 0, NULL);
-	X509_NAME_add_entry_by_NID(X509_get_subject_name(x), NID_commonName, MBSTRING_UTF8, (const uint8_t *)"test", 4, -1, 0);
+	X509_NAME_add_entry_by_NID(X509_get_subject_name(x), NID_commonName, MBSTRING_UTF8,
+				   (const uint8_t *)"test", 4, -1, 0);
 	X509_set_issuer_name(x, X509_get_subject_name(x));
 	X509_set_pubkey(x, key);
 	assert_non_null(e = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, names));
@@ -225,7 +229,8 @@ static void make_pair(struct world *w)
 {
 	int fds[2];
 
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
+			 0);
 	stream_init(&w->a.s, w->loop, fds[0], 65536, on_stream, &w->a);
 	stream_init(&w->b.s, w->loop, fds[1], 65536, on_stream, &w->b);
 }
@@ -316,7 +321,6 @@ static void handshake_with_ed25519(void **state)
 static void handshake_waits_for_the_signature_without_holding_up_the_loop(void **state)
 {
 	struct world *w = *state;
-	struct stream s, other;
 	int fds[2];
 
 	add_chain(w, "P-256", "DNS:mx.test");
@@ -341,8 +345,67 @@ static void handshake_waits_for_the_signature_without_holding_up_the_loop(void *
 	close(fds[1]);
 	turns(w, 6);
 	assert_up(w);
-	(void)s;
-	(void)other;
+}
+
+static void tls12_with(struct world *w, const char *kind, const char *schemes,
+		       enum ipc_scheme expected)
+{
+	char list[64];
+
+	(void)snprintf(list, sizeof(list), "%s", schemes);
+	assert_int_equal(SSL_CTX_set_max_proto_version(w->client->ssl, TLS1_2_VERSION), 1);
+	assert_int_equal(SSL_CTX_set1_sigalgs_list(w->client->ssl, list), 1);
+	add_chain(w, kind, "DNS:mx.test");
+	start(w, "mx.test");
+	turns_unanswered(w, 20);
+	assert_int_equal(w->signs.n_waiting, 1);
+	assert_int_equal(w->signs.waiting[0]->scheme, expected);
+	turns(w, 10);
+	assert_up(w);
+	assert_non_null(strstr(stream_tls_text(&w->a.s), "TLSv1.2 ECDHE-"));
+	end_pair(w);
+}
+
+static void tls12_signs_in_each_scheme(void **state)
+{
+	struct world *w = *state;
+
+	tls12_with(w, "RSA", "RSA+SHA256", IPC_SCHEME_RSA_PKCS1);
+	tls12_with(w, "RSA", "RSA-PSS+SHA384", IPC_SCHEME_RSA_PSS);
+	tls12_with(w, "P-256", "ECDSA+SHA512", IPC_SCHEME_ECDSA);
+	tls12_with(w, "ED25519", "ed25519", IPC_SCHEME_ED25519);
+}
+
+static void tls13_alone_refuses_tls12(void **state)
+{
+	struct world *w = *state;
+
+	tls_context_destroy(w->server);
+	assert_non_null(w->server = tls_server_create(w->loop, true, on_sign, &w->signs, NULL));
+	add_chain(w, "P-256", "DNS:mx.test");
+	start(w, "mx.test");
+	turns(w, 12);
+	assert_up(w);
+	end_pair(w);
+	assert_int_equal(SSL_CTX_set_max_proto_version(w->client->ssl, TLS1_2_VERSION), 1);
+	start(w, "mx.test");
+	turns(w, 12);
+	assert_true(w->a.seen & STREAM_FAILED);
+	assert_true(w->b.seen & STREAM_FAILED);
+}
+
+static void tls11_is_refused(void **state)
+{
+	struct world *w = *state;
+
+	add_chain(w, "RSA", "DNS:mx.test");
+	SSL_CTX_set_security_level(w->client->ssl, 0);
+	assert_int_equal(SSL_CTX_set_min_proto_version(w->client->ssl, TLS1_VERSION), 1);
+	assert_int_equal(SSL_CTX_set_max_proto_version(w->client->ssl, TLS1_1_VERSION), 1);
+	start(w, "mx.test");
+	turns(w, 12);
+	assert_true(w->a.seen & STREAM_FAILED);
+	assert_int_equal(w->signs.n_asked, 0);
 }
 
 static void signature_may_come_at_once(void **state)
@@ -359,7 +422,8 @@ static void set_ticket_keys(struct world *w, int first, int n)
 {
 	for (size_t i = 0; i < sizeof(ticket_keys); i++)
 		ticket_keys[i] = (uint8_t)(i / 80 * 31 + i % 80);
-	assert_true(tls_server_set_ticket_keys(w->server, slice_of(ticket_keys + first * 80, (size_t)n * 80), NULL));
+	assert_true(tls_server_set_ticket_keys(
+		w->server, slice_of(ticket_keys + first * 80, (size_t)n * 80), NULL));
 }
 
 static void resumed_session_needs_no_signature(void **state)
@@ -382,6 +446,52 @@ static void resumed_session_needs_no_signature(void **state)
 	turns(w, 12);
 	assert_up(w);
 	assert_int_equal(w->signs.n_asked, 2);
+}
+
+static void tls12_session_is_resumed_too(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(SSL_CTX_set_max_proto_version(w->client->ssl, TLS1_2_VERSION), 1);
+	add_chain(w, "P-256", "DNS:mx.test");
+	set_ticket_keys(w, 0, 1);
+	for (int i = 0; i < 3; i++) {
+		start(w, "mx.test");
+		turns(w, 12);
+		assert_up(w);
+		end_pair(w);
+	}
+	assert_int_equal(w->signs.n_asked, 1);
+}
+
+static void sessions_kept_are_bounded_and_the_oldest_goes(void **state)
+{
+	struct world *w = *state;
+	struct tls_resumption *r = &w->client->resumption;
+	SSL_SESSION *session;
+	char host[32];
+
+	add_chain(w, "P-256", "DNS:mx.test");
+	set_ticket_keys(w, 0, 1);
+	start(w, "mx.test");
+	turns(w, 12);
+	assert_non_null(session = tls_resumption_get(r, "mx.test"));
+	for (int i = 0; i < TLS_RESUMPTION_MAX + 5; i++) {
+		(void)snprintf(host, sizeof(host), "mx%d.test", i);
+		tls_resumption_put(r, host, session);
+	}
+	SSL_SESSION_free(session);
+	assert_int_equal(r->hosts.n, TLS_RESUMPTION_MAX);
+	assert_null(tls_resumption_get(r, "mx.test"));
+	assert_null(tls_resumption_get(r, "mx4.test"));
+	assert_non_null(session = tls_resumption_get(r, "mx5.test"));
+	tls_resumption_put(r, "mx5.test", session); /* the newest now, and still one */
+	tls_resumption_put(r, "last.test", session);
+	SSL_SESSION_free(session);
+	assert_int_equal(r->hosts.n, TLS_RESUMPTION_MAX);
+	assert_null(tls_resumption_get(r, "mx6.test"));
+	assert_non_null(session = tls_resumption_get(r, "mx5.test"));
+	SSL_SESSION_free(session);
 }
 
 static void ticket_of_a_key_that_is_gone_is_a_full_handshake(void **state)
@@ -673,7 +783,9 @@ static void unusable_chains_are_refused_and_the_old_one_stays(void **state)
 	buf_init(&pem, 10000);
 	assert_false(tls_server_add_chain(w->server, SLICE_EMPTY, &why));
 	assert_int_equal(why.class, FAULT_PERMANENT);
-	assert_false(tls_server_add_chain(w->server, SLICE("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"), &why));
+	assert_false(tls_server_add_chain(
+		w->server, SLICE("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"),
+		&why));
 	assert_int_equal(why.class, FAULT_PERMANENT);
 	make_certificate_until(key, "DNS:mx.test", -1, &pem);
 	assert_false(tls_server_add_chain(w->server, buf_slice(&pem), &why));
@@ -871,10 +983,13 @@ static void many_handshakes_wait_for_their_turn_to_sign(void **state)
 
 	add_chain(w, "P-256", "DNS:mx.test");
 	for (int i = 0; i < 2 * N; i += 2) {
-		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+		assert_int_equal(
+			socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
 		for (int k = 0; k < 2; k++) {
-			stream_init(&sides[i + k].s, w->loop, fds[k], 4096, on_stream, &sides[i + k]);
-			assert_true(stream_start_tls(&sides[i + k].s, k ? w->client : w->server, k ? "mx.test" : NULL, NULL));
+			stream_init(&sides[i + k].s, w->loop, fds[k], 4096, on_stream,
+				    &sides[i + k]);
+			assert_true(stream_start_tls(&sides[i + k].s, k ? w->client : w->server,
+						     k ? "mx.test" : NULL, NULL));
 		}
 	}
 	turns_unanswered(w, 300);
@@ -914,12 +1029,15 @@ static void idle_tls_stream_is_small(void **state)
 	assert_up(w);
 	before = heap_in_use();
 	for (int i = 0; i < 2 * N; i += 2) {
-		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+		assert_int_equal(
+			socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
 		for (int k = 0; k < 2; k++) {
 			sides[i + k].on = CONSUME;
 			buf_init(&sides[i + k].got, 100);
-			stream_init(&sides[i + k].s, w->loop, fds[k], 4096, on_stream, &sides[i + k]);
-			assert_true(stream_start_tls(&sides[i + k].s, k ? w->client : w->server, k ? "mx.test" : NULL, NULL));
+			stream_init(&sides[i + k].s, w->loop, fds[k], 4096, on_stream,
+				    &sides[i + k]);
+			assert_true(stream_start_tls(&sides[i + k].s, k ? w->client : w->server,
+						     k ? "mx.test" : NULL, NULL));
 			stream_read(&sides[i + k].s, true);
 		}
 		turns(w, 8);
@@ -953,8 +1071,13 @@ int main(void)
 		T(handshake_with_rsa),
 		T(handshake_with_ed25519),
 		T(handshake_waits_for_the_signature_without_holding_up_the_loop),
+		T(tls12_signs_in_each_scheme),
+		T(tls13_alone_refuses_tls12),
+		T(tls11_is_refused),
 		T(signature_may_come_at_once),
 		T(resumed_session_needs_no_signature),
+		T(tls12_session_is_resumed_too),
+		T(sessions_kept_are_bounded_and_the_oldest_goes),
 		T(ticket_of_a_key_that_is_gone_is_a_full_handshake),
 		T(ticket_of_the_key_before_still_resumes),
 		T(without_ticket_keys_nothing_is_resumed),

@@ -51,7 +51,8 @@ static int make_pair(void **state)
 	struct pair *p = calloc(1, sizeof(*p));
 	int fds[2];
 
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds),
+			 0);
 	assert_non_null(p->loop = loop_create(NULL));
 	p->peer = fds[1];
 	p->side.consume = true;
@@ -357,11 +358,13 @@ static void idle_stream_is_small(void **state)
 	enum { N = 1000 };
 	struct pair *p = *state;
 	struct side *sides = calloc(N, sizeof(*sides));
-	int (*fds)[2] = calloc(N, sizeof(*fds));
+	int(*fds)[2] = calloc(N, sizeof(*fds));
 	size_t before, used;
 
 	for (int i = 0; i < N; i++)
-		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds[i]), 0);
+		assert_int_equal(
+			socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds[i]),
+			0);
 	before = mallinfo2().uordblks;
 	for (int i = 0; i < N; i++) {
 		sides[i].consume = true;
@@ -380,7 +383,8 @@ static void idle_stream_is_small(void **state)
 	for (int i = 0; i < 200; i++)
 		loop_turn(p->loop, false);
 	used = (mallinfo2().uordblks - before) / N + sizeof(struct stream);
-	print_message("an idle plain stream: %zu octets, %zu of them the struct\n", used, sizeof(struct stream));
+	print_message("an idle plain stream: %zu octets, %zu of them the struct\n", used,
+		      sizeof(struct stream));
 	if (before > 0) /* a sanitizer's malloc counts nothing */
 		assert_true(used < 500);
 	for (int i = 0; i < N; i++) {
