@@ -10,6 +10,7 @@
 #include "queued/notice.h"
 #include "queued/queued.h"
 #include "queued/record.h"
+#include "queued/results.h"
 #include "queued/routing.h"
 
 /* ---- beginning ---- */
@@ -168,15 +169,6 @@ static uint64_t message_pause_ms(const struct message *m)
 	return pause_ms - random_below((uint32_t)(pause_ms / 8 < UINT32_MAX ? pause_ms / 8 : UINT32_MAX));
 }
 
-static void deferred_log(struct message *m, const struct target *t, uint64_t pause_ms)
-{
-	const struct recipient *r = t->recipient;
-
-	log_event(deferred, F_ID(message_id(m)), F_SLICE(to, t->forward_path), F_SLICE(original_to, r->forward_path),
-		  F_SLICE(next_hop, t->by.n > 0 ? t->by : t->host), F_SLICE(status, t->status), F_SLICE(reason, t->reply),
-		  F_NUMBER(attempt, r->past.n_attempts + 1), F_NUMBER(next_attempt_s, pause_ms / 1000));
-}
-
 /* One line an attempt and recipient, with the first of its targets that was deferred; a line for each that is final. */
 static void recipient_end(struct message *m, struct recipient *r, uint64_t pause_ms)
 {
@@ -184,7 +176,7 @@ static void recipient_end(struct message *m, struct recipient *r, uint64_t pause
 
 	for (struct target *t = r->targets; t != NULL; t = t->next) {
 		if (t->state == TARGET_DEFERRED) {
-			deferred_log(m, t, pause_ms);
+			results_log_deferred(m, t, pause_ms);
 			if (!deferred)
 				record_deferred(m, t);
 			deferred = true;

@@ -23,19 +23,35 @@ static uint64_t message_age_ms(const struct message *m)
 	return now_us > m->received_us ? (now_us - m->received_us) / 1000 : 0;
 }
 
+/* The line of one recipient's result; original_to only where an alias changed it. */
+static void result_log(enum log_name name, const struct message *m, const struct target *t, struct slice next_hop, const uint64_t *pause_ms)
+{
+	const struct recipient *r = t->recipient;
+	struct log_field fields[9] = {F_ID(message_id(m)),
+				      F_SLICE(to, t->forward_path),
+				      F_SLICE(next_hop, next_hop),
+				      F_SLICE(status, t->status),
+				      t->state == TARGET_DELIVERED ? F_SLICE(reply, t->reply) : F_SLICE(reason, t->reply),
+				      F_NUMBER(attempt, r->past.n_attempts + 1),
+				      F_NUMBER(delay_ms, message_age_ms(m))};
+	size_t n = 7;
+
+	if (!slice_equal(t->forward_path, r->forward_path))
+		fields[n++] = F_SLICE(original_to, r->forward_path);
+	if (pause_ms != NULL)
+		fields[n++] = F_NUMBER(next_attempt_s, *pause_ms / 1000);
+	log_write(name, fields, n);
+}
+
 void results_log_refused(const struct message *m, const struct target *t)
 {
 	if (t->state == TARGET_FAILED)
-		log_event(failed, F_ID(message_id(m)), F_SLICE(to, t->forward_path), F_SLICE(original_to, t->recipient->forward_path),
-			  F_SLICE(next_hop, t->by), F_SLICE(status, t->status), F_SLICE(reason, t->reply),
-			  F_NUMBER(attempt, t->recipient->past.n_attempts + 1), F_NUMBER(delay_ms, message_age_ms(m)));
+		result_log(LOG_EVENT_failed, m, t, t->by, NULL);
 }
 
-static void results_log_delivered(const struct message *m, const struct target *t)
+void results_log_deferred(const struct message *m, const struct target *t, uint64_t pause_ms)
 {
-	log_event(delivered, F_ID(message_id(m)), F_SLICE(to, t->forward_path), F_SLICE(original_to, t->recipient->forward_path),
-		  F_SLICE(next_hop, t->kind == ROUTE_LOCAL ? SLICE("local") : t->by), F_SLICE(status, t->status), F_SLICE(reply, t->reply),
-		  F_NUMBER(attempt, t->recipient->past.n_attempts + 1), F_NUMBER(delay_ms, message_age_ms(m)));
+	result_log(LOG_EVENT_deferred, m, t, t->by.n > 0 ? t->by : t->kind == ROUTE_LOCAL ? SLICE("local") : t->host, &pause_ms);
 }
 
 static int index_compare(const void *key, const void *target)
@@ -45,29 +61,25 @@ static int index_compare(const void *key, const void *target)
 	return (index > other) - (index < other);
 }
 
-/* A status that is none of its class is not believed: what is said to be delivered or failed for good is then 2.0.0 or 5.0.0. */
-static struct slice status_for(struct slice status, char class)
+/* A status that is none of its class is not believed. */
+static struct slice status_or(struct slice status, struct slice plain)
 {
-	static const char *const plain[] = {"2.0.0", "4.0.0", "5.0.0"};
-
-	if (status.n >= 5 && status.p[0] == class && status.p[1] == '.')
-		return status;
-	return slice_of_cstr(plain[(class - '2') / 2 + (class == '5')]);
+	return status.n >= 5 && slice_equal(slice_head(status, 2), slice_head(plain, 2)) ? status : plain;
 }
 
 static void result_take(struct message *m, struct target *t, const struct ipc_deliver_result *in)
 {
 	switch ((enum deliver_outcome)in->outcome) {
 	case DELIVER_DELIVERED:
-		message_set_target(m, t, TARGET_DELIVERED, status_for(in->status, '2'), in->reply, in->host);
-		results_log_delivered(m, t);
+		message_set_target(m, t, TARGET_DELIVERED, status_or(in->status, SLICE("2.0.0")), in->reply, in->host);
+		result_log(LOG_EVENT_delivered, m, t, t->kind == ROUTE_LOCAL ? SLICE("local") : t->by, NULL);
 		record_target(m, t);
 		break;
 	case DELIVER_DEFERRED:
-		message_set_target(m, t, TARGET_DEFERRED, status_for(in->status, '4'), in->reply, in->host);
+		message_set_target(m, t, TARGET_DEFERRED, status_or(in->status, SLICE("4.0.0")), in->reply, in->host);
 		break;
 	case DELIVER_FAILED:
-		message_set_target(m, t, TARGET_FAILED, status_for(in->status, '5'), in->reply, in->host);
+		message_set_target(m, t, TARGET_FAILED, status_or(in->status, SLICE("5.0.0")), in->reply, in->host);
 		results_log_refused(m, t);
 		break;
 	case DELIVER_WAITING:

@@ -346,6 +346,7 @@ static void a_message_told_of_twice_is_taken_once(void **state)
 	twice = *m;
 	twice.worker = 1;
 	twice.answered = false;
+	twice.ask = (struct ipc_ask){0};
 	mail_ask(&twice);
 	settle();
 	assert_int_equal(w->q.n_active, 1);
