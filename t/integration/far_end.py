@@ -100,6 +100,9 @@ class FarEnd:
                     reverse, forward = line[line.index("<") + 1 : line.index(">")], []
             elif verb == "RCPT":
                 path = line[line.index("<") + 1 : line.index(">")]
+                if reverse is None:
+                    say("503", "503 5.5.1 MAIL first")
+                    continue
                 key = f"RCPT {path}" if f"RCPT {path}" in self.replies else "RCPT"
                 if say(key, "250 2.1.5 ok").startswith("2"):
                     forward.append(path)

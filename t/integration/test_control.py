@@ -33,7 +33,7 @@ def test_wrong_main_conf_names_file_line_and_what_would_be_right(make_tassis):
     text = done.stdout + done.stderr
     assert done.returncode == 1
     assert f"line {n - 1}: smtp_worker is not a setting; did you mean smtp_workers?" in text
-    assert f"line {n}: queue_lifetime:" in text and "5min" in text
+    assert f"line {n}: queue_lifetime:" in text and "1min to 30d" in text
     assert tassis.tassis("start", check=False).returncode == 1
 
 
