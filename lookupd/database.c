@@ -352,9 +352,9 @@ void database_print(const struct database *db, struct buf *out)
 		n_up += connection_is_up(db->channels[i].connection);
 		n_standby += connection_is_standby(db->channels[i].connection);
 	}
-	buf_printf(out, "database: %s\n", n_up == 0 ? "away" : n_standby > 0 ? "standby" : "up");
+	buf_printf(out, "database %s\n", n_up == 0 ? "away" : n_standby > 0 ? "standby" : "up");
 	if (n_up == 0 && db->away.text[0] != '\0')
-		buf_printf(out, "database_reason: %s\n", db->away.text);
-	buf_printf(out, "database_connections: %u\n", n_up);
-	buf_printf(out, "queries: %llu\n", (unsigned long long)db->n_asked);
+		buf_printf(out, "database_reason %s\n", db->away.text);
+	buf_printf(out, "database_connections %u\n", n_up);
+	buf_printf(out, "queries %llu\n", (unsigned long long)db->n_asked);
 }

@@ -29,5 +29,5 @@ void database_set_cache(struct database *db, struct cache *cache);
 bool database_fetch(void *arg, const struct query_key *key, struct cache_entry *fill, struct fault *why);
 /* A server that takes writes is there: connections to a standby are changed for it. */
 void database_writable_seen(struct database *db);
-/* Appends lines "name: value" for `tassis status`. */
+/* Appends lines "name value" for `tassis status`. */
 void database_print(const struct database *db, struct buf *out);

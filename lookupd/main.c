@@ -184,11 +184,11 @@ static void answer_control(struct lookupd *d, struct ipc_request *request, const
 	cache_count(d->cache, &counts);
 	buf_init(&text, 4096);
 	database_print(d->database, &text);
-	buf_printf(&text, "notifications: %s\n", changes_work(d->changes) ? "work" : "do not come, answers live lookup_ttl");
-	buf_printf(&text, "asks: %llu\ncache_hits: %llu\ncache_misses: %llu\ncache_stale: %llu\ncache_evicted: %llu\n",
+	buf_printf(&text, "notifications %s\n", changes_work(d->changes) ? "work" : "do not come, answers live lookup_ttl");
+	buf_printf(&text, "asks %llu\ncache_hits %llu\ncache_misses %llu\ncache_stale %llu\ncache_evicted %llu\n",
 		   (unsigned long long)d->n_asks, (unsigned long long)counts.hits, (unsigned long long)counts.misses,
 		   (unsigned long long)counts.stale, (unsigned long long)counts.evicted);
-	buf_printf(&text, "cache_entries: %zu\ncache_bytes: %zu\n", counts.entries, counts.bytes);
+	buf_printf(&text, "cache_entries %zu\ncache_bytes %zu\n", counts.entries, counts.bytes);
 	ipc_answer(request, &IPC_MESSAGE(control_answer, .text = buf_slice(&text)), -1);
 	buf_fini(&text);
 }
