@@ -301,6 +301,7 @@ static void rest(struct session *s)
 
 	if (steps[s->step].wake != WAKE_ANSWER)
 		session_send_replies(s);
+	s->yielded = false;
 	if (s->limit_at_ms == 0)
 		loop_timer_cancel(&s->timer);
 	else if (s->timer.at_ms != s->limit_at_ms)
@@ -338,7 +339,8 @@ void session_run(struct session *s)
 		if (n == STEPS_A_TURN) {
 			s->waiting = next == NEXT_WAIT;
 			s->running = false;
-			loop_task_schedule(&s->task);
+			s->yielded = true;
+			loop_timer_set(&s->timer, 0);
 			return;
 		}
 		next = run_step(s);
@@ -347,16 +349,13 @@ void session_run(struct session *s)
 	session_end(s, s->ending);
 }
 
-static void on_task(void *arg)
-{
-	session_run(session_of(arg));
-}
-
-static void on_limit(void *arg)
+/* The limit is over, or others have had their turn. */
+static void on_timer(void *arg)
 {
 	struct session *s = session_of(arg);
 
-	s->limit_over = true;
+	s->limit_over = !s->yielded;
+	s->yielded = false;
 	session_run(s);
 }
 
@@ -391,8 +390,7 @@ bool session_create(struct smtpd *d, int fd, const struct ip *address, uint16_t 
 	}
 	*s = (struct session){.magic = SESSION_MAGIC, .smtpd = d, .client = c, .address = *address, .port = port, .tls = tls};
 	stream_init(&s->stream, d->loop, fd, INPUT_BYTES, on_stream, s);
-	loop_timer_init(&s->timer, d->loop, on_limit, s);
-	loop_task_init(&s->task, d->loop, on_task, s);
+	loop_timer_init(&s->timer, d->loop, on_timer, s);
 	arena_init(&s->arena, ARENA_BYTES);
 	buf_init(&s->replies, REPLIES_BYTES);
 	spool_id_make(&d->ids, loop_wall_us(d->loop), s->id);
@@ -421,7 +419,6 @@ void session_end(struct session *s, const char *why)
 	ipc_ask_cancel(&s->ask);
 	client_name_cancel(s);
 	loop_timer_cancel(&s->timer);
-	loop_task_cancel(&s->task);
 	stream_fini(&s->stream);
 	buf_fini(&s->replies);
 	arena_reset(&s->arena);

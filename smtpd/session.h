@@ -85,8 +85,7 @@ struct session {
 	struct list node; /* smtpd's sessions */
 	struct smtpd *smtpd;
 	struct stream stream;
-	struct loop_timer timer; /* the step's limit */
-	struct loop_task task;   /* to go on after others had their turn */
+	struct loop_timer timer; /* the step's limit, or yielded */
 	uint64_t limit_at_ms;    /* 0: none */
 	struct arena arena;      /* lives as long as the session: what the client called itself, who it is */
 	struct buf replies;      /* gathered while the client's next command is there already (RFC 2920 3.2) */
@@ -109,6 +108,7 @@ struct session {
 	bool extended;           /* EHLO, not HELO */
 	bool running;            /* session_run is on the stack */
 	bool auth_line;          /* the line that is skipped was an AUTH response */
+	bool yielded;            /* others have their turn; the timer brings ours */
 	bool lingers;            /* reads on after its last reply */
 	char id[SPOOL_ID_LENGTH + 1];
 };

@@ -23,8 +23,8 @@ struct smtpd {
 	struct service *service;
 	struct loop *loop;
 	struct pool *pool;        /* fsync and other calls on spool files */
-	struct spool_place place; /* its folder is locked as long as we live: queued asks the lock whether we do */
-	int folder;               /* as master gave it; -1 in a chroot, where it is the root */
+	struct spool_place place; /* its folder carries a lock as long as we live: queued asks the lock whether we do */
+	int folder;               /* as it came from master, until start takes it for place */
 	struct spool_id_source ids;
 	struct encryption encryption;
 	struct list listeners;

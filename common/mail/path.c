@@ -192,15 +192,13 @@ static bool append_unquoted(struct slice quoted, struct buf *out)
 bool local_part_fold(struct slice local_part, struct buf *out)
 {
 	size_t start = buf_length(out);
-	char *p;
 
 	if (local_part.n == 0)
 		return true;
 	if (!(local_part.p[0] == '"' ? append_unquoted(local_part, out) : buf_append(out, local_part)))
 		return false;
-	p = out->p + out->start;
-	for (size_t i = start; i < buf_length(out); i++)
-		p[i] = ascii_lower(p[i]);
+	for (size_t i = out->start + start; i < out->n; i++)
+		out->p[i] = ascii_lower(out->p[i]);
 	return true;
 }
 
