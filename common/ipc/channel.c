@@ -17,6 +17,7 @@ struct ipc_channel {
 	ipc_handler_fn *fn;
 	ipc_gone_fn *gone;
 	void *arg;
+	bool held, destroyed; /* on_gone calls back: whoever destroys it now leaves the freeing to on_gone */
 };
 
 static bool on_frame(void *arg, const struct ipc_message *m, uint32_t request, bool answer, int *fd, struct fault *why)
@@ -35,8 +36,13 @@ static void on_gone(void *arg, const struct fault *why)
 	(void)why;
 	c->connection = NULL;
 	ipc_requests_orphan(&c->requests);
+	c->held = true;
 	ipc_peer_attach(c->peer, NULL);
-	c->gone(c->arg);
+	c->held = false;
+	if (c->destroyed)
+		free(c);
+	else
+		c->gone(c->arg);
 }
 
 struct ipc_channel *ipc_channel_create(struct loop *loop, int fd, enum ipc_role self, enum ipc_role other, ipc_handler_fn *fn, ipc_gone_fn *gone,
@@ -69,9 +75,12 @@ void ipc_channel_destroy(struct ipc_channel *c)
 	if (c == NULL)
 		return;
 	ipc_connection_close(c->connection);
+	c->connection = NULL;
 	ipc_requests_orphan(&c->requests);
 	ipc_peer_destroy(c->peer);
-	free(c);
+	c->destroyed = true;
+	if (!c->held)
+		free(c);
 }
 
 struct ipc_peer *ipc_channel_peer(struct ipc_channel *c)

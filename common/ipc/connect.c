@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -53,7 +54,8 @@ static bool wait_ready(int fd, short what, uint64_t until_ms, struct fault *why)
 {
 	struct pollfd p = {.fd = fd, .events = what};
 	uint64_t now = clock_monotonic_ms();
-	int n = poll(&p, 1, until_ms > now ? (int)(until_ms - now) : 0);
+	uint64_t left = until_ms > now ? until_ms - now : 0;
+	int n = poll(&p, 1, left > INT_MAX ? INT_MAX : (int)left);
 
 	if (n > 0 || (n < 0 && errno == EINTR))
 		return true;
@@ -117,7 +119,7 @@ static bool receive_frame(int fd, struct buf *frame, uint64_t until_ms, struct f
 
 bool ipc_ask_once(const char *path, const struct ipc_message *m, uint64_t within_ms, struct buf *frame, struct ipc_message *answer, struct fault *why)
 {
-	uint64_t until_ms = clock_monotonic_ms() + within_ms;
+	uint64_t now = clock_monotonic_ms(), until_ms = within_ms > UINT64_MAX - now ? UINT64_MAX : now + within_ms;
 	struct buf ask;
 	uint32_t request;
 	bool ok = false;
@@ -134,6 +136,8 @@ bool ipc_ask_once(const char *path, const struct ipc_message *m, uint64_t within
 	}
 	ok = true;
 out:
+	if (!ok)
+		buf_fini(frame);
 	buf_fini(&ask);
 	fd_close(&fd);
 	return ok;

@@ -11,17 +11,20 @@
 #include "common/base/fd.h"
 #include "common/log/log.h"
 
-#define FDS_A_CALL 16  /* descriptors in one sendmsg */
-#define FDS_WAITING 64 /* received and not yet claimed by their frame; or queued and not sent */
+/* A descriptor goes with the first octet of its frame, one a sendmsg; recvmsg stops behind the octets that a descriptor came with. So its frame begins in
+ * what was read with it: a descriptor that no frame speaks of is seen at once, and at most one waits for the rest of its frame. */
+#define FDS_A_READ 8 /* more than may come, so that too many are seen as such */
+#define FDS_QUEUED_MAX 4096
 #define READ_OCTETS 65536
 #define OUT_MAX (64u << 20)
+#define PAUSE_MS 20 /* when the kernel has too many descriptors under way */
 
 /* Marks in the type on the wire. */
 #define MARK_FD 0x8000u
 #define MARK_ANSWER 0x4000u
 
 struct pending_fd {
-	size_t at; /* octets of out before the frame it goes with */
+	uint64_t at; /* where its frame begins, in octets ever queued */
 	int fd;
 };
 
@@ -32,25 +35,47 @@ struct ipc_connection {
 	struct ipc_connection_owner owner;
 	int fd;
 	struct buf in, out;
-	struct pending_fd sending[FDS_WAITING];
-	size_t n_sending;
-	int received[FDS_WAITING];
+	uint64_t sent; /* octets ever sent */
+	struct buf sending; /* struct pending_fd, the next first */
+	struct loop_timer again;
+	int received[2]; /* not claimed by their frame yet */
 	size_t n_received;
 	bool busy;   /* frames are being handed on: closing must wait */
 	bool closed; /* while busy */
 };
 
+/* The descriptor that goes next; false: none waits. */
+static bool first_fd(const struct ipc_connection *c, struct pending_fd *pending)
+{
+	struct slice all = buf_slice(&c->sending);
+
+	if (all.n)
+		memcpy(pending, all.p, sizeof(*pending));
+	return all.n > 0;
+}
+
+static void drop_first_fd(struct ipc_connection *c)
+{
+	struct pending_fd pending;
+
+	if (first_fd(c, &pending))
+		fd_close(&pending.fd);
+	buf_consume(&c->sending, sizeof(pending));
+}
+
 static void free_connection(struct ipc_connection *c)
 {
-	for (size_t i = 0; i < c->n_sending; i++)
-		fd_close(&c->sending[i].fd);
+	while (buf_length(&c->sending))
+		drop_first_fd(c);
 	for (size_t i = 0; i < c->n_received; i++)
 		fd_close(&c->received[i]);
 	loop_io_fini(&c->io);
 	loop_task_cancel(&c->flush);
+	loop_timer_cancel(&c->again);
 	fd_close(&c->fd);
 	buf_fini(&c->in);
 	buf_fini(&c->out);
+	buf_fini(&c->sending);
 	free(c);
 }
 
@@ -63,45 +88,41 @@ static void end(struct ipc_connection *c, const struct fault *why)
 
 /* ---- sending ---- */
 
-/* One sendmsg: as much of out as may go together with the descriptors that stand before it. */
+/* One sendmsg: a frame's descriptor with it, and what follows up to the next that has one. */
 static ssize_t send_some(struct ipc_connection *c)
 {
 	union {
 		struct cmsghdr header;
-		char space[CMSG_SPACE(FDS_A_CALL * sizeof(int))];
+		char space[CMSG_SPACE(sizeof(int))];
 	} control = {0};
 	struct slice octets = buf_slice(&c->out);
 	struct iovec part = {.iov_len = octets.n};
 	struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-	size_t n_fds = 0;
-	int fds[FDS_A_CALL];
+	struct pending_fd first, next;
+	bool with_fd = first_fd(c, &first) && first.at == c->sent;
 	ssize_t sent;
 
 	memcpy(&part.iov_base, &octets.p, sizeof(octets.p));
-	if (c->n_sending && c->sending[0].at > 0)
-		part.iov_len = c->sending[0].at; /* a descriptor goes with its frame's first octet, not before */
-	else
-		for (; n_fds < c->n_sending && n_fds < FDS_A_CALL; n_fds++)
-			fds[n_fds] = c->sending[n_fds].fd;
-	if (n_fds) {
-		if (n_fds < c->n_sending)
-			part.iov_len = c->sending[n_fds].at;
+	if (with_fd) {
 		message.msg_control = control.space;
-		message.msg_controllen = CMSG_SPACE(n_fds * sizeof(int));
+		message.msg_controllen = sizeof(control.space);
 		control.header.cmsg_level = SOL_SOCKET;
 		control.header.cmsg_type = SCM_RIGHTS;
-		control.header.cmsg_len = CMSG_LEN(n_fds * sizeof(int));
-		memcpy(CMSG_DATA(&control.header), fds, n_fds * sizeof(int));
+		control.header.cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(&control.header), &first.fd, sizeof(int));
+		if (buf_length(&c->sending) > sizeof(next)) {
+			memcpy(&next, buf_slice(&c->sending).p + sizeof(next), sizeof(next));
+			part.iov_len = (size_t)(next.at - c->sent);
+		}
+	} else if (buf_length(&c->sending)) {
+		part.iov_len = (size_t)(first.at - c->sent);
 	}
 	sent = sendmsg(c->fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 	if (sent <= 0)
 		return sent;
-	for (size_t i = 0; i < n_fds; i++)
-		fd_close(&c->sending[i].fd);
-	memmove(c->sending, c->sending + n_fds, (c->n_sending - n_fds) * sizeof(*c->sending));
-	c->n_sending -= n_fds;
-	for (size_t i = 0; i < c->n_sending; i++)
-		c->sending[i].at -= (size_t)sent;
+	if (with_fd)
+		drop_first_fd(c);
+	c->sent += (uint64_t)sent;
 	buf_consume(&c->out, (size_t)sent);
 	return sent;
 }
@@ -111,33 +132,34 @@ static void flush(void *arg)
 	struct ipc_connection *c = arg;
 
 	while (buf_length(&c->out)) {
-		if (send_some(c) > 0)
+		if (send_some(c) > 0 || errno == EINTR)
 			continue;
-		if (errno == EINTR)
-			continue;
-		if (errno == EAGAIN || errno == EWOULDBLOCK || errno == ETOOMANYREFS)
+		if (errno == EAGAIN || errno == EWOULDBLOCK)
 			loop_io_want(&c->io, LOOP_READ | LOOP_WRITE);
+		else if (errno == ETOOMANYREFS) /* the socket would be ready all the time */
+			loop_timer_set(&c->again, PAUSE_MS);
 		/* Any other failure shows as the end of the input, where it is dealt with. */
 		return;
 	}
 	buf_fini(&c->out);
+	buf_fini(&c->sending);
 	loop_io_want(&c->io, LOOP_READ);
 }
 
 static bool keep_fd(struct ipc_connection *c, size_t at, int fd, struct fault *why)
 {
-	int copy;
+	struct pending_fd pending = {.at = c->sent + at};
 
-	if (c->n_sending == FDS_WAITING) {
-		fault_set(why, "4.3.2", "%d descriptors wait to be sent already", FDS_WAITING);
-		return false;
-	}
-	if ((copy = fcntl(fd, F_DUPFD_CLOEXEC, 3)) < 0) {
+	if ((pending.fd = fcntl(fd, F_DUPFD_CLOEXEC, 3)) < 0) {
 		fault_errno(why, "4.3.0", "cannot duplicate a descriptor");
 		return false;
 	}
-	c->sending[c->n_sending++] = (struct pending_fd){at, copy};
-	return true;
+	if (buf_append(&c->sending, slice_of(&pending, sizeof(pending))))
+		return true;
+	c->sending.failed = false;
+	fd_close(&pending.fd);
+	fault_set(why, "4.3.2", "%zu descriptors wait to be sent already", buf_length(&c->sending) / sizeof(pending));
+	return false;
 }
 
 /* Sets marks and request in the frame that begins at octet `at` of out, and sees that it goes out. */
@@ -153,7 +175,7 @@ static bool finish_frame(struct ipc_connection *c, size_t at, uint32_t request, 
 	head[4] = (unsigned char)((head[4] & 0x3f) | marks >> 8);
 	for (int i = 0; i < 4; i++)
 		head[6 + i] = (unsigned char)(request >> (24 - 8 * i));
-	if (!(c->io.wanted & LOOP_WRITE))
+	if (!(c->io.wanted & LOOP_WRITE) && !loop_timer_is_set(&c->again))
 		loop_task_schedule(&c->flush);
 	return true;
 }
@@ -184,6 +206,7 @@ bool ipc_connection_send_frame(struct ipc_connection *c, struct slice frame, uin
 	size_t at = buf_length(&c->out);
 
 	if (!buf_append(&c->out, frame)) {
+		c->out.failed = false;
 		fault_set(why, "4.3.1", "no room for a frame");
 		return false;
 	}
@@ -192,24 +215,12 @@ bool ipc_connection_send_frame(struct ipc_connection *c, struct slice frame, uin
 
 /* ---- receiving ---- */
 
-static ssize_t receive(struct ipc_connection *c, char *octets, size_t size, struct fault *why)
+/* The descriptors of one message. False: more than may come. */
+static bool keep_received(struct ipc_connection *c, struct msghdr *message)
 {
-	union {
-		struct cmsghdr header;
-		char space[CMSG_SPACE(FDS_WAITING * sizeof(int))];
-	} control;
-	struct iovec part = {octets, size};
-	struct msghdr message = {
-		.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space)};
-	ssize_t n = recvmsg(c->fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
-	bool too_many = false;
+	bool ok = !(message->msg_flags & MSG_CTRUNC);
 
-	if (n < 0) {
-		if (errno != EAGAIN && errno != EINTR)
-			fault_errno(why, "4.4.2", "the connection failed");
-		return n;
-	}
-	for (struct cmsghdr *h = CMSG_FIRSTHDR(&message); h; h = CMSG_NXTHDR(&message, h)) {
+	for (struct cmsghdr *h = CMSG_FIRSTHDR(message); h; h = CMSG_NXTHDR(message, h)) {
 		size_t n_fds = (h->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 
 		if (h->cmsg_level != SOL_SOCKET || h->cmsg_type != SCM_RIGHTS)
@@ -218,16 +229,38 @@ static ssize_t receive(struct ipc_connection *c, char *octets, size_t size, stru
 			int fd;
 
 			memcpy(&fd, CMSG_DATA(h) + i * sizeof(int), sizeof(int));
-			if (c->n_received < FDS_WAITING) {
+			if (c->n_received < ARRAY_LENGTH(c->received)) {
 				c->received[c->n_received++] = fd;
 			} else {
 				fd_close(&fd);
-				too_many = true;
+				ok = false;
 			}
 		}
 	}
-	if (too_many || message.msg_flags & MSG_CTRUNC) {
+	return ok;
+}
+
+/* >0: so many octets came. 0: the end, or what came is refused (then why says so). <0: nothing now. */
+static ssize_t receive(struct ipc_connection *c, char *octets, size_t size, struct fault *why, bool *refused)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(FDS_A_READ * sizeof(int))];
+	} control;
+	struct iovec part = {octets, size};
+	struct msghdr message = {
+		.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space)};
+	ssize_t n = recvmsg(c->fd, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+
+	if (n < 0) {
+		if (errno == EAGAIN || errno == EINTR)
+			return n;
+		fault_errno(why, "4.4.2", "the connection failed");
+		return 0;
+	}
+	if (!keep_received(c, &message)) {
 		fault_set(why, "5.5.2", "more descriptors came than are taken");
+		*refused = true;
 		return 0;
 	}
 	return n;
@@ -237,7 +270,8 @@ static int claim_fd(struct ipc_connection *c)
 {
 	int fd = c->received[0];
 
-	memmove(c->received, c->received + 1, --c->n_received * sizeof(int));
+	c->received[0] = c->received[1];
+	c->n_received--;
 	return fd;
 }
 
@@ -286,28 +320,39 @@ static bool take_frames(struct ipc_connection *c, char *octets, size_t n, size_t
 	return true;
 }
 
+/* Is every descriptor claimed, but for that of the frame which has begun? rest: what came of that frame. */
+static bool fds_fit(const struct ipc_connection *c, struct slice rest, struct fault *why)
+{
+	if (c->n_received == 0 || (c->n_received == 1 && rest.n && (rest.n < 5 || rest.p[4] & MARK_FD >> 8)))
+		return true;
+	fault_set(why, "5.5.2", "a descriptor came that no frame speaks of");
+	return false;
+}
+
 static bool take_octets(struct ipc_connection *c, char *octets, size_t n, struct fault *why)
 {
 	size_t used;
-	bool ok;
 
 	if (buf_length(&c->in) == 0) {
 		if (!take_frames(c, octets, n, &used, why))
 			return false;
-		if (used == n || c->closed || buf_append(&c->in, slice_of(octets + used, n - used)))
+		if (c->closed)
 			return true;
-		fault_set(why, "4.3.1", "out of memory for a frame");
-		return false;
+		if (used < n && !buf_append(&c->in, slice_of(octets + used, n - used)))
+			goto full;
+		return fds_fit(c, buf_slice(&c->in), why);
 	}
-	if (!buf_append(&c->in, slice_of(octets, n))) {
-		fault_set(why, "4.3.1", "out of memory for a frame");
+	if (!buf_append(&c->in, slice_of(octets, n)))
+		goto full;
+	if (!take_frames(c, c->in.p + c->in.start, buf_length(&c->in), &used, why))
 		return false;
-	}
-	ok = take_frames(c, c->in.p + c->in.start, buf_length(&c->in), &used, why);
 	buf_consume(&c->in, used);
 	if (buf_length(&c->in) == 0)
 		buf_fini(&c->in);
-	return ok;
+	return c->closed || fds_fit(c, buf_slice(&c->in), why);
+full:
+	fault_set(why, "4.3.1", "out of memory for a frame");
+	return false;
 }
 
 static void on_ready(void *arg, unsigned ready)
@@ -315,28 +360,29 @@ static void on_ready(void *arg, unsigned ready)
 	struct ipc_connection *c = arg;
 	char octets[READ_OCTETS];
 	struct fault why = {0};
-	bool ok = true;
+	bool refused = false;
 	ssize_t n;
 
 	if (ready & LOOP_WRITE) {
 		flush(c);
 		return;
 	}
-	n = receive(c, octets, sizeof(octets), &why);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	n = receive(c, octets, sizeof(octets), &why, &refused);
+	if (n < 0)
 		return;
 	if (n > 0) {
 		c->busy = true;
-		ok = take_octets(c, octets, (size_t)n, &why);
+		refused = !take_octets(c, octets, (size_t)n, &why);
 		c->busy = false;
 		if (c->closed) {
 			free_connection(c);
 			return;
 		}
-		if (ok)
+		if (!refused)
 			return;
-		log_event(frame_refused, F_TEXT(peer, ipc_role_name(c->owner.other)), F_FAULT(&why));
 	}
+	if (refused)
+		log_event(frame_refused, F_TEXT(peer, ipc_role_name(c->owner.other)), F_FAULT(&why));
 	if (why.text[0] == '\0')
 		fault_set(&why, "4.4.2", "%s has closed the connection", ipc_role_name(c->owner.other));
 	end(c, &why);
@@ -357,7 +403,9 @@ struct ipc_connection *ipc_connection_create(struct loop *loop, int fd, const st
 	c->owner = *owner;
 	buf_init(&c->in, IPC_FRAME_MAX + READ_OCTETS);
 	buf_init(&c->out, OUT_MAX);
+	buf_init(&c->sending, FDS_QUEUED_MAX * sizeof(struct pending_fd));
 	loop_task_init(&c->flush, loop, flush, c);
+	loop_timer_init(&c->again, loop, flush, c);
 	loop_io_init(&c->io, loop, fd, on_ready, c);
 	if (!loop_io_want(&c->io, LOOP_READ)) {
 		free_connection(c);
@@ -376,6 +424,11 @@ void ipc_connection_close(struct ipc_connection *c)
 		c->closed = true;
 	else
 		free_connection(c);
+}
+
+void ipc_connection_break(struct ipc_connection *c)
+{
+	(void)shutdown(c->fd, SHUT_RDWR);
 }
 
 void ipc_connection_set_other(struct ipc_connection *c, enum ipc_role other)

@@ -27,6 +27,8 @@ struct ipc_connection_owner {
 MUST_USE struct ipc_connection *ipc_connection_create(struct loop *loop, int fd, const struct ipc_connection_owner *owner);
 /* Closes; gone is not called. What was queued is tried once. NULL does nothing. */
 void ipc_connection_close(struct ipc_connection *c);
+/* It ends in one of the next turns, and gone is called then. */
+void ipc_connection_break(struct ipc_connection *c);
 /* Once the hello says who it is. */
 void ipc_connection_set_other(struct ipc_connection *c, enum ipc_role other);
 

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "common/base/ascii.h"
+
 /* Two bits of the type on the wire are marks: an answer, and a descriptor that comes with the frame (link.c). */
 
 /* ---- writing: the buf's own sticky error, and what was wrong ---- */
@@ -148,6 +150,10 @@ static struct fault get_fault(struct reader *r, const char *name)
 
 	if (r->bad == NULL && class > FAULT_PERMANENT)
 		r->bad = name;
+	/* It goes into a reply to a client: digits and dots alone. */
+	for (size_t i = 0; i < status.n; i++)
+		if (!ascii_is_digit(status.p[i]) && status.p[i] != '.')
+			r->bad = name;
 	if (r->bad)
 		return f;
 	fault_set(&f, "", "%.*s", SLICE_PRINTF(text));

@@ -45,7 +45,7 @@ typedef void ipc_connect_fn(void *arg, enum ipc_role role, unsigned worker, stru
 /* The caller owns it. role: who is there. self: who we are (what may be sent is checked). waiting_max: asks that may wait in memory. */
 MUST_USE struct ipc_peer *ipc_peer_create(struct loop *loop, enum ipc_role self, enum ipc_role role, unsigned worker, size_t waiting_max,
 					  ipc_connect_fn *connect, void *arg, struct fault *why);
-/* Every ask under way gets its answer NULL before this returns, except cancelled ones. NULL does nothing. */
+/* Every ask under way gets its answer NULL before this returns, except cancelled ones. May be called from an answer's fn. NULL does nothing. */
 void ipc_peer_destroy(struct ipc_peer *p);
 /* connect's answer, later or at once: a connected socket whose hello is sent (takes fd), or -1 when there is none now. */
 void ipc_peer_connected(struct ipc_peer *p, int fd);
@@ -98,6 +98,7 @@ typedef void ipc_gone_fn(void *arg);
 /* Takes fd. fn as above for what comes in; gone when the other side has closed. The window is 64 both ways. */
 MUST_USE struct ipc_channel *ipc_channel_create(struct loop *loop, int fd, enum ipc_role self, enum ipc_role other, ipc_handler_fn *fn, ipc_gone_fn *gone,
 						void *arg, struct fault *why);
+/* Asks under way get their NULL before this returns. May be called from any callback of it. NULL does nothing. */
 void ipc_channel_destroy(struct ipc_channel *c);
 /* To ask on it: a peer that is always connected; owned by the channel. */
 struct ipc_peer *ipc_channel_peer(struct ipc_channel *c);

@@ -1,5 +1,6 @@
 #include "common/ipc/peer.h"
 
+#include <assert.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +14,8 @@
  *   waiting  not sent: no connection, or the window is full
  *   sent     its answer is awaited; its request number is a slot and how often that slot was used, so that a late answer finds nobody
  * Invariants: 1. n_unanswered <= window: it counts answers that are still to come, cancelled asks included. 2. Whoever is in a list has
- * ask->peer set. 3. Callbacks run from the loop only: out of an incoming frame, a timer, or the end of a connection. */
+ * ask->peer set. 3. Callbacks run from the loop only: out of an incoming frame, a timer, or the end of a connection (and from destroy). 4. A callback
+ * may ask, cancel, and destroy the peer: it is called last, or (lose) with the peer held. */
 
 #define PAUSE_FIRST_MS 50
 #define PAUSE_LONGEST_MS 2000
@@ -35,9 +37,11 @@ struct ipc_peer {
 	struct ipc_connection *connection;
 	struct loop_timer again;
 	uint64_t pause_ms;
+	uint64_t connected_at_ms;
 	bool connecting;
+	bool held, destroyed; /* lose calls back: whoever destroys it now leaves the rest to lose */
 	size_t window, n_unanswered, n_waiting, n_sent;
-	struct list waiting, sent;
+	struct list waiting, sent, lost; /* lost: sent on a connection that has ended, to be told */
 	struct slot *slots;
 	size_t n_slots, next_slot;
 };
@@ -152,41 +156,51 @@ static void connect_now(void *arg)
 {
 	struct ipc_peer *p = arg;
 
-	if (p->connection || p->connecting || p->connect == NULL)
+	if (p->connection || p->connecting || p->connect == NULL || list_empty(&p->waiting))
 		return;
 	p->connecting = true;
 	p->connect(p->arg, p->role, p->worker, p);
 }
 
+/* Fills a with all that must be kept. */
+static bool make_ask(struct ipc_peer *p, struct ipc_ask *a, const struct ipc_message *m, int fd, struct fault *why)
+{
+	if (p->connection == NULL && p->connect == NULL) {
+		fault_set(why, "4.4.2", "the connection to %s has ended", ipc_role_name(p->role));
+		return false;
+	}
+	if (p->n_waiting >= p->waiting_max) {
+		fault_set(why, "4.3.2", "%zu questions to %s wait already", p->n_waiting, ipc_role_name(p->role));
+		return false;
+	}
+	if (!ipc_encode(m, 0, &a->frame, why))
+		return false;
+	if (fd >= 0 && (a->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3)) < 0) {
+		fault_errno(why, "4.3.0", "cannot duplicate a descriptor");
+		return false;
+	}
+	return true;
+}
+
 bool ipc_ask(struct ipc_peer *p, struct ipc_ask *a, const struct ipc_message *m, int fd, uint64_t within_ms, bool repeat, ipc_answer_fn *fn,
 	     void *arg, struct fault *why)
 {
-	*a = (struct ipc_ask){.peer = p, .repeat = repeat, .fd = -1, .fn = fn, .arg = arg};
-	list_init(&a->node);
-	loop_timer_init(&a->timer, p->loop, on_limit, a);
+	assert(a->peer == NULL);
+	*a = (struct ipc_ask){.repeat = repeat, .fd = -1, .fn = fn, .arg = arg};
 	buf_init(&a->frame, IPC_FRAME_MAX);
-	if (p->n_waiting >= p->waiting_max) {
-		fault_set(why, "4.3.2", "%zu questions to %s wait already", p->n_waiting, ipc_role_name(p->role));
-		a->peer = NULL;
-		return false;
-	}
-	if (fd >= 0 && (a->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3)) < 0) {
-		fault_errno(why, "4.3.0", "cannot duplicate a descriptor");
-		a->peer = NULL;
-		return false;
-	}
-	if (!ipc_encode(m, 0, &a->frame, why)) {
+	if (!make_ask(p, a, m, fd, why)) {
 		buf_fini(&a->frame);
-		fd_close(&a->fd);
-		a->peer = NULL;
 		return false;
 	}
+	a->peer = p;
+	loop_timer_init(&a->timer, p->loop, on_limit, a);
+	list_init(&a->node);
 	list_append(&p->waiting, &a->node);
 	p->n_waiting++;
 	if (within_ms)
 		loop_timer_set(&a->timer, within_ms);
 	send_waiting(p);
-	if (p->connection == NULL && !p->connecting && !loop_timer_is_set(&p->again) && p->connect)
+	if (p->connection == NULL && !p->connecting && !loop_timer_is_set(&p->again))
 		loop_timer_set(&p->again, 0);
 	return true;
 }
@@ -222,7 +236,6 @@ static bool on_frame(void *arg, const struct ipc_message *m, uint32_t request, b
 
 	if (m->type == IPC_TYPE_welcome && !answer) {
 		p->window = m->welcome.window;
-		p->pause_ms = PAUSE_FIRST_MS;
 		send_waiting(p);
 		return true;
 	}
@@ -233,15 +246,9 @@ static bool on_frame(void *arg, const struct ipc_message *m, uint32_t request, b
 	return ipc_peer_answer(p, m, request, fd, why);
 }
 
-static void lose(struct ipc_peer *p, const struct fault *why)
+/* Those to be repeated go back, before those that wait, in their order; the others to lost. */
+static void sort_sent(struct ipc_peer *p)
 {
-	struct list lost;
-
-	list_init(&lost);
-	p->connection = NULL;
-	p->n_unanswered = 0;
-	p->window = p->connect ? 0 : p->window;
-	/* Those to be repeated go back, before those that wait, in their order. */
 	while (!list_empty(&p->sent)) {
 		struct ipc_ask *a = LIST_ENTRY(p->sent.prev, struct ipc_ask, node);
 
@@ -253,11 +260,47 @@ static void lose(struct ipc_peer *p, const struct fault *why)
 			p->n_waiting++;
 			list_prepend(&p->waiting, &a->node);
 		} else {
-			list_prepend(&lost, &a->node);
+			list_prepend(&p->lost, &a->node);
 		}
 	}
-	while (!list_empty(&lost))
-		fail(LIST_ENTRY(list_first(&lost), struct ipc_ask, node), why);
+}
+
+static void fail_all(struct list *l, const struct fault *why)
+{
+	while (!list_empty(l))
+		fail(LIST_ENTRY(list_first(l), struct ipc_ask, node), why);
+}
+
+static void free_peer(struct ipc_peer *p)
+{
+	loop_timer_cancel(&p->again);
+	free(p->slots);
+	free(p);
+}
+
+/* The connection has ended. May free p, when a callback destroyed it. */
+static void lose(struct ipc_peer *p, const struct fault *why)
+{
+	bool held = p->held;
+
+	p->connection = NULL;
+	p->n_unanswered = 0;
+	p->window = p->connect ? 0 : p->window;
+	sort_sent(p);
+	p->held = true;
+	fail_all(&p->lost, why);
+	if (p->connect == NULL) /* there will be no other */
+		fail_all(&p->waiting, why);
+	p->held = held;
+	if (p->destroyed && !held)
+		free_peer(p);
+}
+
+/* The next attempt, if anybody waits then. */
+static void connect_again(struct ipc_peer *p)
+{
+	loop_timer_set(&p->again, p->pause_ms);
+	p->pause_ms = p->pause_ms * 2 > PAUSE_LONGEST_MS ? PAUSE_LONGEST_MS : p->pause_ms * 2;
 }
 
 static void on_gone(void *arg, const struct fault *why)
@@ -265,8 +308,9 @@ static void on_gone(void *arg, const struct fault *why)
 	struct ipc_peer *p = arg;
 
 	log_event(peer_lost, F_TEXT(peer, ipc_role_name(p->role)), F_NUMBER(process, p->worker), F_FAULT(why));
-	if (!list_empty(&p->sent) || !list_empty(&p->waiting))
-		loop_timer_set(&p->again, 0);
+	if (loop_now_ms(p->loop) - p->connected_at_ms >= PAUSE_LONGEST_MS)
+		p->pause_ms = PAUSE_FIRST_MS;
+	connect_again(p);
 	lose(p, why);
 }
 
@@ -275,14 +319,19 @@ void ipc_peer_connected(struct ipc_peer *p, int fd)
 	struct ipc_connection_owner owner = {.self = p->self, .other = p->role, .frame = on_frame, .gone = on_gone, .arg = p};
 
 	p->connecting = false;
-	if (fd >= 0)
-		p->connection = ipc_connection_create(p->loop, fd, &owner);
-	if (p->connection) {
-		log_event(peer_connected, F_TEXT(peer, ipc_role_name(p->role)), F_NUMBER(process, p->worker));
+	if (p->connection) { /* an answer to an earlier attempt */
+		fd_close(&fd);
 		return;
 	}
-	loop_timer_set(&p->again, p->pause_ms);
-	p->pause_ms = p->pause_ms * 2 > PAUSE_LONGEST_MS ? PAUSE_LONGEST_MS : p->pause_ms * 2;
+	if (fd >= 0)
+		p->connection = ipc_connection_create(p->loop, fd, &owner);
+	if (p->connection == NULL) {
+		connect_again(p);
+		return;
+	}
+	loop_timer_cancel(&p->again);
+	p->connected_at_ms = loop_now_ms(p->loop);
+	log_event(peer_connected, F_TEXT(peer, ipc_role_name(p->role)), F_NUMBER(process, p->worker));
 }
 
 struct ipc_peer *ipc_peer_create(struct loop *loop, enum ipc_role self, enum ipc_role role, unsigned worker, size_t waiting_max,
@@ -302,6 +351,7 @@ struct ipc_peer *ipc_peer_create(struct loop *loop, enum ipc_role self, enum ipc
 	p->pause_ms = PAUSE_FIRST_MS;
 	list_init(&p->waiting);
 	list_init(&p->sent);
+	list_init(&p->lost);
 	loop_timer_init(&p->again, loop, connect_now, p);
 	return p;
 }
@@ -334,16 +384,12 @@ void ipc_peer_destroy(struct ipc_peer *p)
 
 	if (p == NULL)
 		return;
-	fault_set(&why, "4.3.2", "this process ends");
+	fault_set(&why, "4.3.2", "the connection to %s is given up", ipc_role_name(p->role));
 	if (p->connect)
-		ipc_connection_close(p->connection);
-	p->connect = NULL; /* nothing is repeated any more */
+		ipc_connection_close(p->connection); /* else it is somebody else's */
+	p->connect = NULL;                           /* nothing is repeated any more, and nothing asked */
+	p->destroyed = true;
 	lose(p, &why);
-	while (!list_empty(&p->waiting))
-		fail(LIST_ENTRY(list_first(&p->waiting), struct ipc_ask, node), &why);
-	loop_timer_cancel(&p->again);
-	free(p->slots);
-	free(p);
 }
 
 bool ipc_peer_is_up(const struct ipc_peer *p)

@@ -4,7 +4,7 @@
 
 #include "common/base/fault.h"
 #include "common/base/memory.h"
-#include "common/log/log.h"
+#include "common/base/slice.h"
 
 struct ipc_request {
 	struct list node;
@@ -20,10 +20,35 @@ void ipc_requests_init(struct ipc_requests *r, struct ipc_connection *c, enum ip
 	list_init(&r->list);
 }
 
+/* A question without a number to answer to would be a request that is NULL to its handler; what is only ever an answer, or opens a connection, is no
+ * question. */
+static bool is_in_order(enum ipc_type type, uint32_t number)
+{
+	static const struct {
+		enum ipc_type type;
+		const char *name;
+	} types[] = {
+#define M(number, name, from, to, fields) {IPC_TYPE_##name, #name},
+		IPC_MESSAGES(M)
+#undef M
+	};
+
+	if (type == IPC_TYPE_hello || type == IPC_TYPE_welcome || type == IPC_TYPE_failed || type == IPC_TYPE_done)
+		return false;
+	for (size_t i = 0; number == 0 && i < ARRAY_LENGTH(types); i++)
+		if (types[i].type == type)
+			return !slice_ends(slice_of_cstr(types[i].name), SLICE("_ask"));
+	return true;
+}
+
 bool ipc_requests_take(struct ipc_requests *r, const struct ipc_message *m, uint32_t number, int *fd, ipc_handler_fn *fn, void *arg, struct fault *why)
 {
 	struct ipc_request *request;
 
+	if (!is_in_order(m->type, number)) {
+		fault_set(why, "5.5.1", "message type %d with request %u is no question and no notice", (int)m->type, number);
+		return false;
+	}
 	if (number == 0) {
 		fn(arg, NULL, m, fd);
 		return true;
@@ -60,11 +85,13 @@ void ipc_answer(struct ipc_request *request, const struct ipc_message *m, int fd
 		list_remove(&request->node);
 		request->from->n--;
 		if (!ipc_connection_send(request->from->connection, m, request->number, true, fd, &why)) {
-			/* The asker must not wait for ever: it hears at least that there was something. */
-			struct ipc_message failed = IPC_MESSAGE(failed, .why = why);
+			/* The asker must not wait for ever: it hears at least that there was something, be it the connection's end. That an answer of ours
+			 * does not fit is nobody's mistake but ours: temporary. */
+			struct ipc_message failed = IPC_MESSAGE(failed);
 
+			fault_set(&failed.failed.why, "4.3.0", "%s", why.text);
 			if (!ipc_connection_send(request->from->connection, &failed, request->number, true, -1, NULL))
-				log_event(frame_refused, F_TEXT(peer, ipc_role_name(request->role)), F_FAULT(&why));
+				ipc_connection_break(request->from->connection);
 		}
 	}
 	free(request);

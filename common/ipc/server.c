@@ -12,12 +12,14 @@
 #include "common/log/log.h"
 
 #define CONNECTIONS_MAX 1024 /* of one daemon */
+#define PAUSE_MS 100         /* when descriptors are out: the listener would be ready all the time */
 #define ADMIN_WINDOW 16
 
 struct server_listener {
 	struct list node;
 	struct ipc_server *server;
 	struct loop_io io;
+	struct loop_timer again;
 	int fd;
 	bool admin_only;
 };
@@ -139,8 +141,20 @@ static void on_connection(void *arg, unsigned ready)
 	int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 
 	(void)ready;
-	if (fd >= 0)
+	if (fd >= 0) {
 		take_connection(l, fd);
+	} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+		loop_io_want(&l->io, 0);
+		loop_timer_set(&l->again, PAUSE_MS);
+	}
+}
+
+static void listen_again(void *arg)
+{
+	struct server_listener *l = arg;
+
+	if (!loop_io_want(&l->io, LOOP_READ))
+		loop_timer_set(&l->again, PAUSE_MS);
 }
 
 struct ipc_server *ipc_server_create(struct loop *loop, enum ipc_role self, uint32_t window, ipc_handler_fn *fn, void *arg, struct fault *why)
@@ -177,6 +191,7 @@ bool ipc_server_listen(struct ipc_server *s, int fd, bool admin_only, struct fau
 	}
 	*l = (struct server_listener){.server = s, .fd = fd, .admin_only = admin_only};
 	loop_io_init(&l->io, s->loop, fd, on_connection, l);
+	loop_timer_init(&l->again, s->loop, listen_again, l);
 	list_append(&s->listeners, &l->node);
 	if (loop_io_want(&l->io, LOOP_READ))
 		return true;
@@ -192,6 +207,7 @@ void ipc_server_destroy(struct ipc_server *s)
 		struct server_listener *l = LIST_ENTRY(node, struct server_listener, node);
 
 		loop_io_fini(&l->io);
+		loop_timer_cancel(&l->again);
 		fd_close(&l->fd);
 		free(l);
 	}
