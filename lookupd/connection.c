@@ -41,9 +41,17 @@ struct connection {
 
 static void connection_begin(struct connection *c);
 
+/* libpq's messages have lines of advice behind the first. */
+static struct slice first_line(const char *message)
+{
+	struct slice s = slice_trim(slice_of_cstr(message));
+
+	return slice_trim(slice_head(s, slice_find(s, '\n')));
+}
+
 static void fault_of_pg(struct fault *why, PGconn *pg, const char *what)
 {
-	fault_set(why, "4.3.0", "%s: %.*s", what, SLICE_PRINTF(slice_trim(slice_of_cstr(PQerrorMessage(pg)))));
+	fault_set(why, "4.3.0", "%s: %.*s", what, SLICE_PRINTF(first_line(PQerrorMessage(pg))));
 }
 
 /* ---- the end of an attempt or a connection ---- */
@@ -195,7 +203,7 @@ static void statement_finish(struct connection *c, struct statement *s)
 		const char *state = result != NULL ? PQresultErrorField(result, PG_DIAG_SQLSTATE) : NULL;
 
 		fault_set(&why, "4.3.0", "PostgreSQL: %.*s",
-			  SLICE_PRINTF(slice_trim(slice_of_cstr(result != NULL ? PQresultErrorMessage(result) : "no result"))));
+			  SLICE_PRINTF(first_line(result != NULL ? PQresultErrorMessage(result) : "no result")));
 		/* a plan that no longer fits, a prepared statement or a table that has gone: all is prepared again */
 		if (state != NULL && (strncmp(state, "0A", 2) == 0 || strncmp(state, "26", 2) == 0 || strncmp(state, "42", 2) == 0))
 			connection_lose(c, &why);
@@ -444,7 +452,9 @@ size_t connection_under_way(const struct connection *c)
 
 struct slice connection_hosts(const struct connection *c)
 {
-	return conninfo_hosts(c->conninfo);
+	const char *host = c->state == CONNECTION_UP ? PQhost(c->pg) : NULL;
+
+	return host != NULL && host[0] != '\0' ? slice_of_cstr(host) : conninfo_hosts(c->conninfo);
 }
 
 void connection_renew(struct connection *c, const struct fault *why)

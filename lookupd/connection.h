@@ -67,6 +67,7 @@ bool connection_is_away(const struct connection *c);
 /* The server is a standby. */
 bool connection_is_standby(const struct connection *c);
 size_t connection_under_way(const struct connection *c);
+/* For the log: the host it is connected to, else all that the string names. */
 struct slice connection_hosts(const struct connection *c);
 
 /* Sends a prepared statement (prepared true: name) or SQL, with n text parameters; calls fn later. False: it is not up, or memory is out; fn is not called. */
