@@ -10,12 +10,21 @@
 #include "common/ipc/frame.h"
 
 #define ALIASES_MAX 16
+#define BADVERS 16 /* RFC 6891 6.1.3 */
 #define TTL_MAX_S 86400u
+#define TTL_TOP_BIT 0x80000000u        /* RFC 2181 8: with it a TTL counts as 0 */
 #define NEGATIVE_TTL_MAX_S 3600u       /* RFC 2308 5 */
 #define NEGATIVE_TTL_WITHOUT_SOA_S 60u /* it should not be kept at all; a minute spares a broken zone's servers */
 
+/* The name as it goes over the wire; its length, or -1 when it is none (RFC 1035 2.3.4). */
+static int wire_name(const char *name, unsigned char out[NS_MAXCDNAME])
+{
+	return ns_name_compress(name[0] ? name : ".", out, NS_MAXCDNAME, NULL, NULL);
+}
+
 bool dns_question_set(struct dns_question *q, struct slice name, uint16_t type, struct fault *why)
 {
+	unsigned char wire[NS_MAXCDNAME];
 	struct slice rest, label;
 
 	if (slice_ends(name, SLICE(".")))
@@ -31,7 +40,10 @@ bool dns_question_set(struct dns_question *q, struct slice name, uint16_t type, 
 	for (char *p = q->name; *p; p++)
 		*p = ascii_lower(*p);
 	q->type = type;
-	return true;
+	if (wire_name(q->name, wire) >= 0)
+		return true;
+	fault_set(why, "5.1.2", "\"%s\" is no domain name", q->name);
+	return false;
 }
 
 static void put16(struct buf *out, unsigned n)
@@ -43,7 +55,7 @@ static void put16(struct buf *out, unsigned n)
 bool dns_question_encode(const struct dns_question *q, uint16_t id, bool edns, struct buf *out)
 {
 	unsigned char name[NS_MAXCDNAME];
-	int n = ns_name_compress(q->name[0] ? q->name : ".", name, sizeof(name), NULL, NULL);
+	int n = wire_name(q->name, name);
 
 	if (n < 0)
 		return false;
@@ -82,9 +94,25 @@ static bool is_answer_to(ns_msg *m, const struct dns_question *q, uint16_t id)
 {
 	ns_rr rr;
 
-	return ns_msg_id(*m) == id && ns_msg_getflag(*m, ns_f_qr) && ns_msg_getflag(*m, ns_f_opcode) == ns_o_query &&
-	       ns_msg_count(*m, ns_s_qd) == 1 && ns_parserr(m, ns_s_qd, 0, &rr) == 0 && ns_rr_type(rr) == q->type &&
+	if (ns_msg_id(*m) != id || !ns_msg_getflag(*m, ns_f_qr) || ns_msg_getflag(*m, ns_f_opcode) != ns_o_query)
+		return false;
+	/* A server that could not read the question need not repeat it. That it says so is all that is taken from it. */
+	if (ns_msg_count(*m, ns_s_qd) == 0)
+		return ns_msg_getflag(*m, ns_f_rcode) == ns_r_formerr || ns_msg_getflag(*m, ns_f_rcode) == ns_r_notimpl;
+	return ns_msg_count(*m, ns_s_qd) == 1 && ns_parserr(m, ns_s_qd, 0, &rr) == 0 && ns_rr_type(rr) == q->type &&
 	       ns_rr_class(rr) == ns_c_in && same_name(ns_rr_name(rr), q->name);
+}
+
+/* The response code with the upper bits that EDNS has for it (RFC 6891 6.1.3). */
+static int response_code(ns_msg *m)
+{
+	int code = ns_msg_getflag(*m, ns_f_rcode);
+	ns_rr rr;
+
+	for (int i = 0; i < ns_msg_count(*m, ns_s_ar); i++)
+		if (ns_parserr(m, ns_s_ar, i, &rr) == 0 && (int)ns_rr_type(rr) == DNS_OPT)
+			return code | (int)(ns_rr_ttl(rr) >> 24) << 4;
+	return code;
 }
 
 /* The name that begins offset octets into the data of rr. */
@@ -161,11 +189,14 @@ static void put_record(const ns_msg *m, const ns_rr *rr, struct buf *records)
 
 static void lower_ttl(struct dns_answer *a, uint32_t ttl_s)
 {
+	if (ttl_s & TTL_TOP_BIT)
+		ttl_s = 0;
 	if (ttl_s < a->ttl_s)
 		a->ttl_s = ttl_s;
 }
 
-/* Goes through the answer section once for each link of the chain; false when it holds neither records nor a further link for name. */
+/* Goes through the answer section once for each link of the chain; false when it holds neither records nor a further link for name. A section that cannot be
+ * read to its end says nothing at all: a->refused. */
 static bool follow(ns_msg *m, const struct dns_question *q, char name[DNS_NAME_MAX], struct dns_answer *a, struct buf *records, bool *found)
 {
 	char target[DNS_NAME_MAX] = "";
@@ -175,8 +206,10 @@ static bool follow(ns_msg *m, const struct dns_question *q, char name[DNS_NAME_M
 	for (int i = 0; i < ns_msg_count(*m, ns_s_an); i++) {
 		ns_rr rr;
 
-		if (ns_parserr(m, ns_s_an, i, &rr) < 0)
-			break;
+		if (ns_parserr(m, ns_s_an, i, &rr) < 0) {
+			a->refused = true;
+			return false;
+		}
 		if (ns_rr_class(rr) != ns_c_in || !same_name(ns_rr_name(rr), name))
 			continue;
 		if (ns_rr_type(rr) == q->type) {
@@ -216,22 +249,39 @@ static bool negative_ttl(ns_msg *m, uint32_t *ttl_s)
 	return false;
 }
 
-static void read_answer(ns_msg *m, const struct dns_question *q, struct dns_answer *a, struct buf *records)
+/* Neither does it answer from what it knows itself, nor does it ask others for us: it only refers to them, and its "nothing" states nothing. */
+static bool is_referral(const ns_msg *m)
 {
+	return !ns_msg_getflag(*m, ns_f_aa) && !ns_msg_getflag(*m, ns_f_ra);
+}
+
+/* The end of the chain of aliases, and what is there. no_name: the server says that it does not exist. */
+static void read_answer(ns_msg *m, const struct dns_question *q, bool no_name, struct dns_answer *a, struct buf *records)
+{
+	size_t before = buf_length(records);
 	char name[DNS_NAME_MAX];
-	bool found = false;
+	bool found = false, soa;
 	uint32_t ttl_s;
 	int links = 0;
 
 	memcpy(name, q->name, strlen(q->name) + 1);
 	while (links <= ALIASES_MAX && follow(m, q, name, a, records, &found) && !found)
 		links++;
-	if (links > ALIASES_MAX) {
-		a->outcome = DNS_FAILED;
-	} else if (found) {
+	if (a->refused || links > ALIASES_MAX)
+		return;
+	if (found && !no_name) {
 		a->outcome = DNS_OK;
-	} else if (!negative_ttl(m, &ttl_s) && links > 0) {
+		a->refused = buf_length(records) == before; /* none of them can be read */
+		return;
+	}
+	soa = negative_ttl(m, &ttl_s);
+	if (no_name) {
+		a->outcome = DNS_NO_NAME;
+		lower_ttl(a, ttl_s);
+	} else if (!soa && links > 0) {
 		memcpy(a->alias, name, sizeof(a->alias)); /* the server does not know the end of the chain */
+	} else if (!soa && is_referral(m)) {
+		a->refused = true;
 	} else {
 		a->outcome = DNS_NO_DATA;
 		lower_ttl(a, ttl_s);
@@ -240,25 +290,20 @@ static void read_answer(ns_msg *m, const struct dns_question *q, struct dns_answ
 
 bool dns_answer_decode(struct slice message, const struct dns_question *q, uint16_t id, struct dns_answer *out, struct buf *records)
 {
-	uint32_t ttl_s;
-	int rcode;
+	int code;
 	ns_msg m;
 
 	if (message.n > 65535 || ns_initparse((const unsigned char *)message.p, (int)message.n, &m) < 0 || !is_answer_to(&m, q, id))
 		return false;
 	*out = (struct dns_answer){.outcome = DNS_FAILED, .ttl_s = TTL_MAX_S, .authentic = ns_msg_getflag(m, ns_f_ad)};
-	rcode = ns_msg_getflag(m, ns_f_rcode);
+	code = response_code(&m);
 	if (ns_msg_getflag(m, ns_f_tc)) {
 		out->truncated = true;
-	} else if (rcode == ns_r_noerror) {
-		read_answer(&m, q, out, records);
-	} else if (rcode == ns_r_nxdomain) {
-		out->outcome = DNS_NO_NAME;
-		(void)negative_ttl(&m, &ttl_s);
-		lower_ttl(out, ttl_s);
+	} else if (code == ns_r_noerror || code == ns_r_nxdomain) {
+		read_answer(&m, q, code == ns_r_nxdomain, out, records);
 	} else {
 		out->refused = true;
-		out->no_edns = rcode == ns_r_formerr || rcode == ns_r_notimpl;
+		out->no_edns = code == ns_r_formerr || code == ns_r_notimpl || code == BADVERS;
 	}
 	return true;
 }

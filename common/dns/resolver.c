@@ -12,10 +12,11 @@
 #include "common/base/memory.h"
 #include "common/base/random.h"
 
-#define QUESTIONS_MAX 4096      /* under way at once: a descriptor each */
-#define FIRST_WAIT_MS 1500      /* for the first server; it doubles when all were asked */
-#define RECORDS_MAX 262144      /* octets of one answer's records */
-#define ALIASES_MAX 8           /* chains that several answers make */
+#define QUESTIONS_MAX 4096 /* under way at once: a descriptor each */
+#define FIRST_WAIT_MS 1500 /* for the first server; it doubles when all were asked */
+#define PAUSE_MS 200       /* behind a server that cannot be reached at all, once all were asked: a dead network does not spin */
+#define RECORDS_MAX 262144 /* octets of one answer's records */
+#define ALIASES_MAX 8      /* chains that several answers make */
 
 struct waiter {
 	struct list node;
@@ -39,7 +40,8 @@ struct query {
 	bool tcp, edns;
 	uint16_t id;
 	unsigned n_tries, n_aliases;
-	size_t server;
+	size_t server;                /* its place */
+	struct resolver_server asked; /* the same, as it was when it was asked: a reload may change the list */
 	bool all_authentic;
 	uint32_t ttl_s; /* the least along the chain */
 	struct buf out, in; /* over TCP: what is to be sent, what has come */
@@ -105,12 +107,12 @@ static void tell_known(void *arg)
 
 /* ---- one try ---- */
 
-static const struct resolver_server *server_of(const struct query *q)
+static const char *server_name(const struct query *q, char text[IP_TEXT_MAX])
 {
-	return &q->resolver->servers[q->server];
+	return ip_text(&q->asked.ip, text);
 }
 
-/* The next server, or the end when the time is over or all have refused. */
+/* The next server, or the end when the time is over. */
 static void try_next(struct query *q)
 {
 	struct resolver *r = q->resolver;
@@ -126,12 +128,23 @@ static void try_next(struct query *q)
 	try_server(q);
 }
 
+/* The server cannot be reached, as why says: the next one is asked, at once as long as there is one that was not. */
+static void on_unreachable(struct query *q)
+{
+	close_socket(q);
+	if (q->n_tries + 1 < q->resolver->n_servers)
+		try_next(q);
+	else
+		loop_timer_set(&q->timer, PAUSE_MS);
+}
+
 static void on_timer(void *arg)
 {
 	struct query *q = arg;
 	char text[IP_TEXT_MAX];
 
-	fault_set(&q->why, "4.4.3", "the name server %s does not answer", q->resolver->n_servers ? ip_text(&server_of(q)->ip, text) : "");
+	if (q->fd >= 0) /* else why says it already */
+		fault_set(&q->why, "4.4.3", "the name server %s does not answer", server_name(q, text));
 	try_next(q);
 }
 
@@ -140,7 +153,7 @@ static void on_refusal(struct query *q)
 {
 	char text[IP_TEXT_MAX];
 
-	fault_set(&q->why, "4.4.3", "the name server %s cannot answer for %s", ip_text(&server_of(q)->ip, text), q->now.name);
+	fault_set(&q->why, "4.4.3", "the name server %s cannot answer for %s", server_name(q, text), q->now.name);
 	if (q->n_tries + 1 < q->resolver->n_servers)
 		try_next(q);
 	else
@@ -151,7 +164,7 @@ static void finish(struct query *q, const struct dns_answer *a, const struct buf
 {
 	struct resolver *r = q->resolver;
 	struct dns_cached answer = {.outcome = a->outcome,
-				    .authentic = q->all_authentic && a->authentic && server_of(q)->trusted,
+				    .authentic = q->all_authentic && a->authentic && q->asked.trusted,
 				    .ttl_s = a->ttl_s < q->ttl_s ? a->ttl_s : q->ttl_s,
 				    .records = buf_slice(records)};
 
@@ -166,7 +179,7 @@ static void finish(struct query *q, const struct dns_answer *a, const struct buf
 /* The chain leaves this server's answer: the same question goes on with the name it leads to. */
 static void follow_alias(struct query *q, const struct dns_answer *a)
 {
-	q->all_authentic = q->all_authentic && a->authentic && server_of(q)->trusted;
+	q->all_authentic = q->all_authentic && a->authentic && q->asked.trusted;
 	if (a->ttl_s < q->ttl_s)
 		q->ttl_s = a->ttl_s;
 	if (++q->n_aliases > ALIASES_MAX || !dns_question_set(&q->now, slice_of_cstr(a->alias), q->question.type, NULL)) {
@@ -223,22 +236,23 @@ static void receive_udp(struct query *q)
 	}
 	if (errno == EAGAIN || errno == EINTR)
 		return;
-	fault_errno(&q->why, "4.4.3", "the name server %s cannot be reached", ip_text(&server_of(q)->ip, text));
-	try_next(q);
+	fault_errno(&q->why, "4.4.3", "the name server %s cannot be reached", server_name(q, text));
+	on_unreachable(q);
 }
 
 static void receive_tcp(struct query *q)
 {
 	char octets[16384];
 	ssize_t n = recv(q->fd, octets, sizeof(octets), MSG_DONTWAIT);
+	char text[IP_TEXT_MAX];
 	struct slice in;
 	size_t length;
 
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0 || !buf_append(&q->in, slice_of(octets, (size_t)n))) {
-		fault_set(&q->why, "4.4.3", "the name server closed its TCP connection");
-		try_next(q);
+		fault_set(&q->why, "4.4.3", "the name server %s closed its TCP connection", server_name(q, text));
+		on_unreachable(q);
 		return;
 	}
 	in = buf_slice(&q->in);
@@ -249,18 +263,19 @@ static void receive_tcp(struct query *q)
 		return;
 	if (take_answer(q, slice_of(in.p + 2, length)))
 		return;
-	fault_set(&q->why, "4.4.3", "the name server answered another question");
-	try_next(q);
+	fault_set(&q->why, "4.4.3", "the name server %s answered another question", server_name(q, text));
+	on_unreachable(q);
 }
 
 static void send_tcp(struct query *q)
 {
 	struct slice out = buf_slice(&q->out);
 	ssize_t n = send(q->fd, out.p, out.n, MSG_NOSIGNAL | MSG_DONTWAIT);
+	char text[IP_TEXT_MAX];
 
 	if (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOTCONN) {
-		fault_errno(&q->why, "4.4.3", "a name server cannot be reached over TCP");
-		try_next(q);
+		fault_errno(&q->why, "4.4.3", "the name server %s cannot be reached over TCP", server_name(q, text));
+		on_unreachable(q);
 		return;
 	}
 	if (n > 0)
@@ -282,9 +297,8 @@ static void on_ready(void *arg, unsigned ready)
 
 static bool open_socket(struct query *q, struct slice message)
 {
-	const struct resolver_server *server = server_of(q);
 	struct sockaddr_storage address;
-	socklen_t size = ip_to_sockaddr(&server->ip, server->port, &address);
+	socklen_t size = ip_to_sockaddr(&q->asked.ip, q->asked.port, &address);
 
 	q->fd = socket(address.ss_family, (q->tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (q->fd < 0)
@@ -306,6 +320,7 @@ static void try_server(struct query *q)
 {
 	struct resolver *r = q->resolver;
 	uint64_t now = loop_now_ms(r->loop), left = q->until_ms > now ? q->until_ms - now : 0, wait;
+	char text[IP_TEXT_MAX];
 	struct buf message;
 	bool ok;
 
@@ -315,15 +330,19 @@ static void try_server(struct query *q)
 		return;
 	}
 	q->server %= r->n_servers;
+	q->asked = r->servers[q->server];
 	random_fill(&q->id, sizeof(q->id));
 	buf_init(&message, 1024);
 	ok = dns_question_encode(&q->now, q->id, q->edns, &message) && open_socket(q, buf_slice(&message));
-	if (!ok)
-		fault_errno(&q->why, "4.4.3", "cannot ask a name server");
+	if (!ok) {
+		fault_errno(&q->why, "4.4.3", "cannot ask the name server %s", server_name(q, text));
+		close_socket(q);
+	}
 	buf_fini(&message);
 	wait = (uint64_t)FIRST_WAIT_MS << (q->n_tries / r->n_servers > 6 ? 6 : q->n_tries / r->n_servers);
-	/* One that cannot be reached at all is left after a short while, so that a dead network does not spin. */
-	loop_timer_set(&q->timer, !ok ? 100 : wait < left ? wait : left);
+	if (!ok)
+		wait = q->n_tries + 1 < r->n_servers ? 0 : PAUSE_MS; /* not from inside this call: it may have come from resolver_ask */
+	loop_timer_set(&q->timer, wait < left ? wait : left);
 }
 
 /* ---- asking ---- */
@@ -409,11 +428,25 @@ struct resolver *resolver_create(struct loop *loop, size_t cache_octets, uint64_
 	return r;
 }
 
+static bool are_the_servers(const struct resolver *r, const struct resolver_server *servers, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (!ip_equal(&servers[i].ip, &r->servers[i].ip) || servers[i].port != r->servers[i].port || servers[i].trusted != r->servers[i].trusted)
+			return false;
+	return n == r->n_servers;
+}
+
 void resolver_configure(struct resolver *r, const struct resolver_server *servers, size_t n_servers, size_t cache_octets, uint64_t timeout_ms)
 {
-	r->n_servers = n_servers < RESOLVER_SERVERS_MAX ? n_servers : RESOLVER_SERVERS_MAX;
-	memcpy(r->servers, servers, r->n_servers * sizeof(*servers));
-	r->best = 0;
+	if (n_servers > RESOLVER_SERVERS_MAX)
+		n_servers = RESOLVER_SERVERS_MAX;
+	if (!are_the_servers(r, servers, n_servers)) { /* others may know another truth, and may not be trusted with it */
+		dns_cache_fini(&r->cache);
+		dns_cache_init(&r->cache, cache_octets);
+		memcpy(r->servers, servers, n_servers * sizeof(*servers));
+		r->n_servers = n_servers;
+		r->best = 0;
+	}
 	r->timeout_ms = timeout_ms;
 	dns_cache_set_max(&r->cache, cache_octets);
 }

@@ -34,7 +34,8 @@ typedef void resolver_done_fn(void *arg, const struct dns_cached *answer, const 
 MUST_USE struct resolver *resolver_create(struct loop *loop, size_t cache_octets, uint64_t timeout_ms, struct fault *why);
 /* Everybody still waiting is told DNS_FAILED before this returns. NULL does nothing. */
 void resolver_destroy(struct resolver *r);
-/* Other servers (at most RESOLVER_SERVERS_MAX count), limits. Questions under way go on as they were begun. */
+/* Other servers (at most RESOLVER_SERVERS_MAX count), limits. Answers of other servers than these are forgotten. The try of a question that is under way goes on
+ * as it was begun, its next one goes to these. */
 void resolver_configure(struct resolver *r, const struct resolver_server *servers, size_t n_servers, size_t cache_octets, uint64_t timeout_ms);
 /* Calls done once, later, from the loop, at the latest after the time limit. Fails at once (temporary: too many questions, memory; permanent: no domain name). */
 MUST_USE bool resolver_ask(struct resolver *r, struct slice name, uint16_t type, resolver_done_fn *done, void *arg, struct fault *why);

@@ -4,6 +4,8 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <string.h>
+
 #include "common/base/fault.h"
 #include "common/base/random.h"
 #include "common/dns/message.h"
@@ -229,6 +231,118 @@ static void broken_record_is_passed_over(void **state)
 	end(&f);
 }
 
+static void name_that_fits_into_no_message_is_refused(void **state)
+{
+	struct dns_question q;
+	struct fault why = {0};
+	char name[260];
+
+	(void)state;
+	memset(name, 'a', sizeof(name));
+	name[64] = '.';
+	assert_false(dns_question_set(&q, slice_of(name, 70), DNS_A, &why)); /* a label of 64 octets */
+	assert_int_equal(why.class, FAULT_PERMANENT);
+	for (int i = 0; i < 256; i += 2)
+		name[i] = '.';
+	assert_false(dns_question_set(&q, slice_of(name + 1, 255), DNS_A, &why)); /* 128 labels and the root: 257 octets */
+	assert_true(dns_question_set(&q, slice_of(name + 1, 253), DNS_A, &why));
+	assert_true(dns_question_set(&q, SLICE("."), DNS_MX, &why));
+	assert_string_equal(q.name, "");
+}
+
+/* Records that cannot be read are no proof that there are none: "no MX" would send the mail elsewhere, "no address" would bounce it. */
+static void answer_whose_records_cannot_be_read_is_no_answer(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, "example.org", DNS_MX);
+	answer_begin(&f.message, &f.q, ID, 0, 1, 0);
+	buf_append(&f.message, SLICE("\xc0\xff\0\x0f\0\1\0\0\0\1\0\3\0\1\0")); /* the owner's name is a pointer past the end */
+	assert_true(decode(&f));
+	assert_true(f.a.refused);
+	answer_begin(&f.message, &f.q, ID, 0, 1, 0);
+	answer_put_record(&f.message, "example.org", DNS_MX, 60, "\0\1\xc0\xff", 4);
+	assert_true(decode(&f));
+	assert_true(f.a.refused);
+	end(&f);
+}
+
+static void referral_is_no_statement_about_the_name(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, "example.org", DNS_A);
+	answer_begin(&f.message, &f.q, ID, 0, 0, 0);
+	f.message.p[3] = 0; /* RA is not set, nor AA: the server does not look for others */
+	assert_true(decode(&f));
+	assert_true(f.a.refused);
+	answer_begin(&f.message, &f.q, ID, 0x400, 0, 0);
+	f.message.p[3] = 0; /* it knows itself */
+	assert_true(decode(&f));
+	assert_false(f.a.refused);
+	assert_int_equal(f.a.outcome, DNS_NO_DATA);
+	end(&f);
+}
+
+static void server_that_knows_no_edns_may_leave_the_question_out(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, "example.org", DNS_A);
+	buf_append(&f.message, SLICE("\x12\x67\x81\x81\0\0\0\0\0\0\0\0")); /* FORMERR, a header and nothing else, id 4711 */
+	assert_true(decode(&f));
+	assert_true(f.a.refused && f.a.no_edns);
+	f.message.p[3] = (char)0x80;
+	assert_false(decode(&f));
+	end(&f);
+}
+
+static void extended_code_of_edns_is_read(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, "example.org", DNS_A);
+	answer_begin(&f.message, &f.q, ID, 0, 0, 0);
+	f.message.p[11] = 1;
+	buf_append(&f.message, SLICE("\0\0\x29\x04\xd0\1\0\0\0\0\0")); /* BADVERS, RFC 6891 6.1.3 */
+	assert_true(decode(&f));
+	assert_true(f.a.refused && f.a.no_edns);
+	end(&f);
+}
+
+static void ttl_with_its_highest_bit_is_none(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, "test", DNS_A); /* RFC 2181 8 */
+	answer_begin(&f.message, &f.q, ID, 0, 1, 0);
+	answer_put_record(&f.message, "test", DNS_A, 0x80000001u, "\xc0\0\2\1", 4);
+	assert_true(decode(&f));
+	assert_int_equal(f.a.outcome, DNS_OK);
+	assert_int_equal(f.a.ttl_s, 0);
+	end(&f);
+}
+
+static void name_that_an_alias_leads_to_is_missing_no_longer_than_the_alias_holds(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, "www.test", DNS_A);
+	answer_begin(&f.message, &f.q, ID, 3, 1, 1);
+	answer_put_cname(&f.message, "www.test", 7, "gone.test");
+	answer_put_soa(&f.message, "test", 500, 300);
+	assert_true(decode(&f));
+	assert_int_equal(f.a.outcome, DNS_NO_NAME);
+	assert_int_equal(f.a.ttl_s, 7);
+	end(&f);
+}
+
 static void noise_never_passes_for_an_answer_nor_is_it_read_past_its_end(void **state)
 {
 	struct fixture f;
@@ -270,6 +384,13 @@ int main(void)
 		cmocka_unit_test(truncated_and_refused_answers_are_told_apart),
 		cmocka_unit_test(answer_to_another_question_is_none),
 		cmocka_unit_test(broken_record_is_passed_over),
+		cmocka_unit_test(name_that_fits_into_no_message_is_refused),
+		cmocka_unit_test(answer_whose_records_cannot_be_read_is_no_answer),
+		cmocka_unit_test(referral_is_no_statement_about_the_name),
+		cmocka_unit_test(server_that_knows_no_edns_may_leave_the_question_out),
+		cmocka_unit_test(extended_code_of_edns_is_read),
+		cmocka_unit_test(ttl_with_its_highest_bit_is_none),
+		cmocka_unit_test(name_that_an_alias_leads_to_is_missing_no_longer_than_the_alias_holds),
 		cmocka_unit_test(noise_never_passes_for_an_answer_nor_is_it_read_past_its_end),
 	};
 

@@ -23,7 +23,7 @@ struct server {
 	int udp_fd, accept_fd, tcp_fd;
 	uint16_t port;
 	unsigned n_asked, n_tcp;
-	bool silent, truncate, wrong_id;
+	bool silent, truncate, wrong_id, hang_up;
 	unsigned rcode;
 };
 
@@ -87,7 +87,7 @@ static void on_tcp(void *arg, unsigned ready)
 	char length[2];
 
 	(void)ready;
-	if (n < 14) {
+	if (n < 14 || s->hang_up) {
 		loop_io_fini(&s->tcp);
 		fd_close(&s->tcp_fd);
 		return;
@@ -107,6 +107,7 @@ static void on_accept(void *arg, unsigned ready)
 	struct server *s = arg;
 
 	(void)ready;
+	s->n_tcp += s->hang_up;
 	s->tcp_fd = accept4(s->accept_fd, NULL, NULL, SOCK_NONBLOCK);
 	loop_io_init(&s->tcp, s->loop, s->tcp_fd, on_tcp, s);
 	loop_io_want(&s->tcp, LOOP_READ);
@@ -141,19 +142,26 @@ static void server_end(struct server *s)
 	fd_close(&s->tcp_fd);
 }
 
-static void begin(struct fixture *f, bool trusted)
+/* The first n of both servers. */
+static void configure(struct fixture *f, size_t n, bool trusted)
 {
 	struct resolver_server servers[2] = {0};
 
-	*f = (struct fixture){.loop = loop_create(NULL)};
-	f->resolver = resolver_create(f->loop, 1 << 20, 10000, NULL);
 	for (int i = 0; i < 2; i++) {
-		server_begin(&f->servers[i], f->loop);
 		assert_true(ip_parse(SLICE("127.0.0.1"), &servers[i].ip));
 		servers[i].port = f->servers[i].port;
 		servers[i].trusted = trusted;
 	}
-	resolver_configure(f->resolver, servers, 2, 1 << 20, 10000);
+	resolver_configure(f->resolver, servers, n, 1 << 20, 10000);
+}
+
+static void begin(struct fixture *f, bool trusted)
+{
+	*f = (struct fixture){.loop = loop_create(NULL)};
+	f->resolver = resolver_create(f->loop, 1 << 20, 10000, NULL);
+	server_begin(&f->servers[0], f->loop);
+	server_begin(&f->servers[1], f->loop);
+	configure(f, 2, trusted);
 }
 
 static void end(struct fixture *f)
@@ -333,6 +341,110 @@ static void answer_with_a_wrong_id_is_not_taken(void **state)
 	assert_int_equal(f.n_done, 1);
 }
 
+/* Turns the loop for a tenth of a second. */
+static void wait_a_moment(struct fixture *f)
+{
+	for (int i = 0; i < 200; i++) {
+		loop_turn(f->loop, false);
+		usleep(500);
+	}
+}
+
+static void servers_that_hang_up_are_asked_with_pauses(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, true);
+	for (int i = 0; i < 2; i++)
+		f.servers[i].truncate = f.servers[i].hang_up = true;
+	ask(&f, "a.test");
+	wait_a_moment(&f);
+	assert_int_equal(f.servers[0].n_tcp, 1);
+	assert_int_equal(f.servers[1].n_tcp, 1);
+	loop_advance(f.loop, 300);
+	wait_a_moment(&f);
+	assert_int_equal(f.servers[0].n_tcp, 2);
+	assert_int_equal(f.n_done, 0);
+	f.servers[1].hang_up = false; /* it heals */
+	loop_advance(f.loop, 300);
+	wait_done(&f, 1);
+	assert_int_equal(f.outcome, DNS_OK);
+	end(&f);
+}
+
+static void servers_that_are_not_there_fail_at_the_time_limit(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, true);
+	server_end(&f.servers[0]);
+	server_end(&f.servers[1]);
+	ask(&f, "a.test");
+	wait_a_moment(&f);
+	assert_int_equal(f.n_done, 0);
+	for (int i = 0; i < 110 && f.n_done == 0; i++) {
+		loop_advance(f.loop, 200);
+		loop_turn(f.loop, false);
+		loop_turn(f.loop, false);
+	}
+	assert_int_equal(f.n_done, 1);
+	assert_int_equal(f.outcome, DNS_FAILED);
+	end(&f);
+}
+
+static void reload_does_not_make_an_answer_trusted_that_was_asked_for_before(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, false);
+	ask(&f, "a.test");
+	configure(&f, 2, true);
+	wait_done(&f, 1);
+	assert_int_equal(f.outcome, DNS_OK);
+	assert_false(f.authentic);
+	end(&f);
+}
+
+static void answers_of_other_servers_are_forgotten(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, true);
+	ask(&f, "a.test");
+	wait_done(&f, 1);
+	configure(&f, 2, true); /* the same */
+	ask(&f, "a.test");
+	wait_done(&f, 2);
+	assert_int_equal(f.servers[0].n_asked, 1);
+	configure(&f, 1, true);
+	ask(&f, "a.test");
+	wait_done(&f, 3);
+	assert_int_equal(f.servers[0].n_asked, 2);
+	end(&f);
+}
+
+static void question_under_way_fails_when_no_server_is_left(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, true);
+	f.servers[0].silent = f.servers[1].silent = true;
+	ask(&f, "a.test");
+	configure(&f, 0, true);
+	loop_advance(f.loop, 1600);
+	wait_done(&f, 1);
+	assert_int_equal(f.outcome, DNS_FAILED);
+	ask(&f, "b.test");
+	wait_done(&f, 2);
+	assert_int_equal(f.outcome, DNS_FAILED);
+	end(&f);
+}
+
 static void servers_of_resolv_conf_are_found(void **state)
 {
 	struct resolver_server servers[4];
@@ -358,6 +470,11 @@ int main(void)
 		cmocka_unit_test(when_all_refuse_the_answer_is_failed_at_once),
 		cmocka_unit_test(silence_ends_at_the_time_limit),
 		cmocka_unit_test(answer_with_a_wrong_id_is_not_taken),
+		cmocka_unit_test(servers_that_hang_up_are_asked_with_pauses),
+		cmocka_unit_test(servers_that_are_not_there_fail_at_the_time_limit),
+		cmocka_unit_test(reload_does_not_make_an_answer_trusted_that_was_asked_for_before),
+		cmocka_unit_test(answers_of_other_servers_are_forgotten),
+		cmocka_unit_test(question_under_way_fails_when_no_server_is_left),
 		cmocka_unit_test(servers_of_resolv_conf_are_found),
 	};
 
