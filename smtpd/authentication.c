@@ -1,4 +1,5 @@
-/* AUTH PLAIN (RFC 4954, RFC 4616): the answer is lookupd's; the password is here for no longer than it takes to ask. */
+/* AUTH PLAIN (RFC 4954, RFC 4616): the answer is lookupd's; the password is here for no longer than
+ * it takes to ask. */
 #include "common/base/ascii.h"
 #include "common/base/fault.h"
 #include "common/base/memory.h"
@@ -19,8 +20,9 @@ struct credentials {
 
 static enum next refuse_login(struct session *s, struct slice user, const struct reply *no)
 {
-	log_event(authentication_refused, F_ID(session_id(s)), F_IP(client, &s->address), F_SLICE(client_name, s->client_name),
-		  F_SLICE(helo, s->helo), F_TEXT(mechanism, "PLAIN"), F_SLICE(user, user), F_NUMBER(reply, no->code),
+	log_event(authentication_refused, F_ID(session_id(s)), F_IP(client, &s->address),
+		  F_SLICE(client_name, s->client_name), F_SLICE(helo, s->helo),
+		  F_TEXT(mechanism, "PLAIN"), F_SLICE(user, user), F_NUMBER(reply, no->code),
 		  F_TEXT(status, no->status), F_TEXT(reason, no->text));
 	return session_refuse(s, no);
 }
@@ -30,10 +32,11 @@ static bool credentials_parse(struct slice message, struct credentials *c)
 {
 	struct slice rest = message;
 
-	if (!slice_cut(&rest, '\0', &c->authzid) || !slice_cut(&rest, '\0', &c->user) || !slice_cut(&rest, '\0', &c->password))
+	if (!slice_cut(&rest, '\0', &c->authzid) || !slice_cut(&rest, '\0', &c->user) ||
+	    !slice_cut(&rest, '\0', &c->password))
 		return false;
-	return rest.p == NULL && c->user.n > 0 && c->password.n > 0 && c->user.n <= IPC_PATH_MAX && c->authzid.n <= IPC_PATH_MAX &&
-	       c->password.n <= PASSWORD_BYTES;
+	return rest.p == NULL && c->user.n > 0 && c->password.n > 0 && c->user.n <= IPC_PATH_MAX &&
+	       c->authzid.n <= IPC_PATH_MAX && c->password.n <= PASSWORD_BYTES;
 }
 
 static void answered(void *arg, const struct ipc_message *answer, int *fd, const struct fault *why)
@@ -46,7 +49,9 @@ static void answered(void *arg, const struct ipc_message *answer, int *fd, const
 	if (answer != NULL && answer->type == IPC_TYPE_auth_answer) {
 		s->login = LOGIN_REFUSED;
 		if (answer->auth_answer.accepted && answer->auth_answer.user.n > 0)
-			s->login = session_keep(s, answer->auth_answer.user, &s->user, NULL) ? LOGIN_ACCEPTED : LOGIN_UNKNOWN;
+			s->login = session_keep(s, answer->auth_answer.user, &s->user, NULL)
+					   ? LOGIN_ACCEPTED
+					   : LOGIN_UNKNOWN;
 	}
 	session_note(s);
 }
@@ -64,12 +69,14 @@ static struct ipc_peer *home_of_account(const struct session *s, struct slice us
 static enum next ask(struct session *s, const struct credentials *c)
 {
 	struct ipc_peer *lookupd = home_of_account(s, c->user);
-	struct ipc_message m = IPC_MESSAGE(auth_ask, .client = s->address, .authzid = c->authzid, .user = c->user, .password = c->password);
+	struct ipc_message m = IPC_MESSAGE(auth_ask, .client = s->address, .authzid = c->authzid,
+					   .user = c->user, .password = c->password);
 	struct fault why = {0};
 	struct reply no;
 
 	if (!session_keep(s, c->user, &s->tried, &why) || lookupd == NULL ||
-	    !ipc_ask(lookupd, &s->ask, &m, -1, session_limit_ms(s, STEP_auth_answered), true, answered, s, &why)) {
+	    !ipc_ask(lookupd, &s->ask, &m, -1, session_limit_ms(s, STEP_auth_answered), true,
+		     answered, s, &why)) {
 		reply_set(&no, 454, "4.7.0", "nobody can be logged in now");
 		return refuse_login(s, c->user, &no);
 	}
@@ -109,7 +116,8 @@ static bool may_log_in(const struct session *s, struct reply *no)
 	else if (s->user.n > 0)
 		reply_set(no, 503, "5.5.1", "you have logged in already");
 	else if (s->transaction != NULL)
-		reply_set(no, 503, "5.5.1", "a transaction is under way; RSET ends it"); /* RFC 4954 4 */
+		reply_set(no, 503, "5.5.1",
+			  "a transaction is under way; RSET ends it"); /* RFC 4954 4 */
 	else if (!s->extended)
 		reply_set(no, 503, "5.5.1", "say EHLO first");
 	else
@@ -165,7 +173,8 @@ enum next step_auth_answered(struct session *s)
 
 	switch (s->login) {
 	case LOGIN_ACCEPTED:
-		log_event(authenticated, F_ID(session_id(s)), F_IP(client, &s->address), F_SLICE(user, s->user), F_TEXT(mechanism, "PLAIN"));
+		log_event(authenticated, F_ID(session_id(s)), F_IP(client, &s->address),
+			  F_SLICE(user, s->user), F_TEXT(mechanism, "PLAIN"));
 		reply_set(&r, 235, "2.7.0", "logged in");
 		session_reply(s, &r);
 		return session_command(s);

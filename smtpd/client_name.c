@@ -40,16 +40,19 @@ static bool ask(struct client_name *n, struct slice name, uint16_t type, ipc_ans
 	struct ipc_message m = IPC_MESSAGE(dns_ask, .name = name, .type = type);
 
 	return resolvd != NULL &&
-	       ipc_ask(resolvd, &n->ask, &m, -1, smtpd_settings(d)->dns_timeout + GRACE_MS, true, fn, n, NULL);
+	       ipc_ask(resolvd, &n->ask, &m, -1, smtpd_settings(d)->dns_timeout + GRACE_MS, true,
+		       fn, n, NULL);
 }
 
 /* The first record of answer that is good for type and, with address, has it. */
-static bool find_record(const struct ipc_message *answer, uint16_t type, const struct ip *address, struct ipc_dns_record *out)
+static bool find_record(const struct ipc_message *answer, uint16_t type, const struct ip *address,
+			struct ipc_dns_record *out)
 {
 	struct slice list;
 	bool broken = false;
 
-	if (answer == NULL || answer->type != IPC_TYPE_dns_answer || answer->dns_answer.outcome != DNS_OK)
+	if (answer == NULL || answer->type != IPC_TYPE_dns_answer ||
+	    answer->dns_answer.outcome != DNS_OK)
 		return false;
 	list = answer->dns_answer.records;
 	while (ipc_next_dns_record(&list, out, &broken))
@@ -58,7 +61,8 @@ static bool find_record(const struct ipc_message *answer, uint16_t type, const s
 	return false;
 }
 
-static void address_answered(void *arg, const struct ipc_message *answer, int *fd, const struct fault *why)
+static void address_answered(void *arg, const struct ipc_message *answer, int *fd,
+			     const struct fault *why)
 {
 	struct client_name *n = arg;
 	struct session *s = n->session;
@@ -67,21 +71,25 @@ static void address_answered(void *arg, const struct ipc_message *answer, int *f
 	(void)fd;
 	(void)why;
 	/* Without memory it goes without a name. */
-	if (find_record(answer, s->address.family == 4 ? TYPE_A : TYPE_AAAA, &s->address, &record) &&
+	if (find_record(answer, s->address.family == 4 ? TYPE_A : TYPE_AAAA, &s->address,
+			&record) &&
 	    !session_keep(s, buf_slice(&n->name), &s->client_name, NULL))
 		s->client_name = SLICE_EMPTY;
 	finish(n);
 }
 
-static void name_answered(void *arg, const struct ipc_message *answer, int *fd, const struct fault *why)
+static void name_answered(void *arg, const struct ipc_message *answer, int *fd,
+			  const struct fault *why)
 {
 	struct client_name *n = arg;
 	struct ipc_dns_record record;
 
 	(void)fd;
 	(void)why;
-	if (find_record(answer, TYPE_PTR, NULL, &record) && domain_to_ascii(record.name, &n->name, NULL) &&
-	    ask(n, buf_slice(&n->name), n->session->address.family == 4 ? TYPE_A : TYPE_AAAA, address_answered))
+	if (find_record(answer, TYPE_PTR, NULL, &record) &&
+	    domain_to_ascii(record.name, &n->name, NULL) &&
+	    ask(n, buf_slice(&n->name), n->session->address.family == 4 ? TYPE_A : TYPE_AAAA,
+		address_answered))
 		return;
 	finish(n);
 }
@@ -116,7 +124,8 @@ void client_name_begin(struct session *s)
 	s->name_lookup = n;
 	buf_init(&n->name, IPC_HOST_MAX);
 	buf_init(&reverse, IPC_HOST_MAX);
-	if (!append_reverse(&s->address, &reverse) || !ask(n, buf_slice(&reverse), TYPE_PTR, name_answered))
+	if (!append_reverse(&s->address, &reverse) ||
+	    !ask(n, buf_slice(&reverse), TYPE_PTR, name_answered))
 		finish(n);
 	buf_fini(&reverse);
 }

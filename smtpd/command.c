@@ -7,15 +7,17 @@
 #include "smtpd/verbs.h"
 
 static verb_fn *const verbs[SMTP_N_VERBS] = {
-	[SMTP_EHLO] = verb_ehlo, [SMTP_HELO] = verb_helo, [SMTP_MAIL] = verb_mail,         [SMTP_RCPT] = verb_rcpt,
-	[SMTP_DATA] = verb_data, [SMTP_RSET] = verb_rset, [SMTP_NOOP] = verb_noop,         [SMTP_QUIT] = verb_quit,
-	[SMTP_VRFY] = verb_vrfy, [SMTP_HELP] = verb_help, [SMTP_STARTTLS] = verb_starttls, [SMTP_AUTH] = verb_auth,
+	[SMTP_EHLO] = verb_ehlo, [SMTP_HELO] = verb_helo,	  [SMTP_MAIL] = verb_mail,
+	[SMTP_RCPT] = verb_rcpt, [SMTP_DATA] = verb_data,	  [SMTP_RSET] = verb_rset,
+	[SMTP_NOOP] = verb_noop, [SMTP_QUIT] = verb_quit,	  [SMTP_VRFY] = verb_vrfy,
+	[SMTP_HELP] = verb_help, [SMTP_STARTTLS] = verb_starttls, [SMTP_AUTH] = verb_auth,
 };
 
 enum next session_refuse_command(struct session *s, const struct reply *no)
 {
-	log_event(command_refused, F_ID(session_id(s)), F_IP(client, &s->address), F_SLICE(user, s->user), F_NUMBER(reply, no->code),
-		  F_TEXT(status, no->status), F_TEXT(reason, no->text));
+	log_event(command_refused, F_ID(session_id(s)), F_IP(client, &s->address),
+		  F_SLICE(user, s->user), F_NUMBER(reply, no->code), F_TEXT(status, no->status),
+		  F_TEXT(reason, no->text));
 	return session_refuse(s, no);
 }
 
@@ -27,14 +29,16 @@ enum next step_connected(struct session *s)
 
 	if (s->tls == LISTENER_TLS_IMPLICIT && !stream_is_tls(&s->stream)) {
 		if (!encryption_begin(s, &why)) {
-			log_event(tls_failed, F_ID(session_id(s)), F_IP(client, &s->address), F_FAULT(&why));
+			log_event(tls_failed, F_ID(session_id(s)), F_IP(client, &s->address),
+				  F_FAULT(&why));
 			s->ending = "TLS is not available";
 			return NEXT_END;
 		}
 		return session_wait(s, STEP_encrypted);
 	}
 	/* RFC 5321 4.2: the greeting names us. RFC 2034 4: it has no enhanced status. */
-	reply_set(&hello, 220, "", "%.*s ESMTP tassis", SLICE_PRINTF(smtpd_settings(s->smtpd)->hostname));
+	reply_set(&hello, 220, "", "%.*s ESMTP tassis",
+		  SLICE_PRINTF(smtpd_settings(s->smtpd)->hostname));
 	session_reply(s, &hello);
 	return session_command(s);
 }
@@ -51,7 +55,8 @@ enum next step_command(struct session *s)
 		return session_refuse_line(s, what);
 	if (!smtp_command_parse(line, &c, &no))
 		return session_refuse_command(s, &no);
-	if (s->tls == LISTENER_TLS_REQUIRED && !stream_is_tls(&s->stream) && !(smtp_verb_flags(c.verb) & VERB_PLAIN)) {
+	if (s->tls == LISTENER_TLS_REQUIRED && !stream_is_tls(&s->stream) &&
+	    !(smtp_verb_flags(c.verb) & VERB_PLAIN)) {
 		reply_set(&no, 530, "5.7.0", "say STARTTLS first"); /* RFC 3207 4 */
 		return session_refuse_command(s, &no);
 	}
@@ -94,8 +99,10 @@ enum next verb_ehlo(struct session *s, struct slice argument)
 	if (!take_name(s, argument, &r))
 		return session_refuse_command(s, &r);
 	s->extended = true;
-	reply_set(&r, 250, "", "%.*s\nSIZE %llu\n8BITMIME\nPIPELINING\nENHANCEDSTATUSCODES%s%s\nHELP", SLICE_PRINTF(conf->hostname),
-		  (unsigned long long)conf->message_size_max, encryption_is_offered(s) ? "\nSTARTTLS" : "",
+	reply_set(&r, 250, "",
+		  "%.*s\nSIZE %llu\n8BITMIME\nPIPELINING\nENHANCEDSTATUSCODES%s%s\nHELP",
+		  SLICE_PRINTF(conf->hostname), (unsigned long long)conf->message_size_max,
+		  encryption_is_offered(s) ? "\nSTARTTLS" : "",
 		  session_offers_auth(s) ? "\nAUTH PLAIN" : "");
 	session_reply(s, &r);
 	return session_command(s);
@@ -171,7 +178,8 @@ enum next verb_quit(struct session *s, struct slice argument)
 	struct reply r;
 
 	(void)argument;
-	reply_set(&r, 221, "2.0.0", "%.*s says goodbye", SLICE_PRINTF(smtpd_settings(s->smtpd)->hostname));
+	reply_set(&r, 221, "2.0.0", "%.*s says goodbye",
+		  SLICE_PRINTF(smtpd_settings(s->smtpd)->hostname));
 	next = session_close(s, &r, "the client said QUIT");
 	s->lingers = false;
 	return next;

@@ -40,11 +40,14 @@ static void sign_finish(struct signature *g, struct slice octets)
 	tls_sign_done(request, octets);
 }
 
-static void sign_answered(void *arg, const struct ipc_message *answer, int *fd, const struct fault *why)
+static void sign_answered(void *arg, const struct ipc_message *answer, int *fd,
+			  const struct fault *why)
 {
 	(void)fd;
 	(void)why;
-	sign_finish(arg, answer != NULL && answer->type == IPC_TYPE_sign_answer ? answer->sign_answer.signature : SLICE_EMPTY);
+	sign_finish(arg, answer != NULL && answer->type == IPC_TYPE_sign_answer
+				 ? answer->sign_answer.signature
+				 : SLICE_EMPTY);
 }
 
 /* A handshake waits for it, suspended; the loop goes on. */
@@ -53,8 +56,9 @@ static void sign(void *arg, struct tls_sign_request *request)
 	struct smtpd *d = arg;
 	struct slice key_id = slice_of(request->key_id, sizeof(request->key_id));
 	struct ipc_peer *lookupd = service_peer_for(d->service, IPC_ROLE_LOOKUPD, key_id);
-	struct ipc_message m = IPC_MESSAGE(sign_ask, .key_id = key_id, .scheme = (uint8_t)request->scheme,
-					   .digest = slice_of_cstr(request->digest), .input = request->input);
+	struct ipc_message m =
+		IPC_MESSAGE(sign_ask, .key_id = key_id, .scheme = (uint8_t)request->scheme,
+			    .digest = slice_of_cstr(request->digest), .input = request->input);
 	struct signature *g = memory_alloc(1, sizeof(*g), NULL);
 
 	if (g == NULL) {
@@ -63,7 +67,8 @@ static void sign(void *arg, struct tls_sign_request *request)
 	}
 	g->request = request;
 	list_append(&d->encryption.signatures, &g->node);
-	if (lookupd == NULL || !ipc_ask(lookupd, &g->ask, &m, -1, SIGN_LIMIT_MS, true, sign_answered, g, NULL))
+	if (lookupd == NULL ||
+	    !ipc_ask(lookupd, &g->ask, &m, -1, SIGN_LIMIT_MS, true, sign_answered, g, NULL))
 		sign_finish(g, SLICE_EMPTY);
 }
 
@@ -73,12 +78,14 @@ static void tickets_ask(void *arg);
 
 static uint64_t renew_after_ms(uint64_t valid_ms)
 {
-	uint64_t after_ms = valid_ms > 2 * TICKETS_MARGIN_MS ? valid_ms - TICKETS_MARGIN_MS : valid_ms / 2;
+	uint64_t after_ms =
+		valid_ms > 2 * TICKETS_MARGIN_MS ? valid_ms - TICKETS_MARGIN_MS : valid_ms / 2;
 
 	return after_ms < TICKETS_LEAST_MS ? TICKETS_LEAST_MS : after_ms;
 }
 
-static void tickets_answered(void *arg, const struct ipc_message *answer, int *fd, const struct fault *why)
+static void tickets_answered(void *arg, const struct ipc_message *answer, int *fd,
+			     const struct fault *why)
 {
 	struct smtpd *d = arg;
 	struct fault bad = {0};
@@ -87,7 +94,8 @@ static void tickets_answered(void *arg, const struct ipc_message *answer, int *f
 	(void)why;
 	if (answer != NULL && answer->type == IPC_TYPE_tickets_answer &&
 	    tls_server_set_ticket_keys(d->encryption.context, answer->tickets_answer.keys, &bad))
-		loop_timer_set(&d->encryption.renew, renew_after_ms(answer->tickets_answer.valid_ms));
+		loop_timer_set(&d->encryption.renew,
+			       renew_after_ms(answer->tickets_answer.valid_ms));
 	else
 		loop_timer_set(&d->encryption.renew, TICKETS_RETRY_MS);
 }
@@ -98,8 +106,8 @@ static void tickets_ask(void *arg)
 	struct ipc_peer *lookupd = service_peer(d->service, IPC_ROLE_LOOKUPD, 0);
 	struct ipc_message m = IPC_MESSAGE(tickets_ask, .group = 0);
 
-	if (lookupd == NULL ||
-	    !ipc_ask(lookupd, &d->encryption.tickets, &m, -1, TICKETS_LIMIT_MS, true, tickets_answered, d, NULL))
+	if (lookupd == NULL || !ipc_ask(lookupd, &d->encryption.tickets, &m, -1, TICKETS_LIMIT_MS,
+					true, tickets_answered, d, NULL))
 		loop_timer_set(&d->encryption.renew, TICKETS_RETRY_MS);
 }
 
@@ -111,7 +119,8 @@ bool encryption_start(struct smtpd *d, struct fault *why)
 
 	list_init(&e->signatures);
 	loop_timer_init(&e->renew, d->loop, tickets_ask, d);
-	e->context = tls_server_create(d->loop, smtpd_settings(d)->tls_minimum == TLS_MINIMUM_1_3, sign, d, why);
+	e->context = tls_server_create(d->loop, smtpd_settings(d)->tls_minimum == TLS_MINIMUM_1_3,
+				       sign, d, why);
 	if (e->context == NULL)
 		return false;
 	tickets_ask(d);
@@ -126,7 +135,7 @@ void encryption_stop(struct smtpd *d)
 		return;
 	ipc_ask_cancel(&e->tickets);
 	loop_timer_cancel(&e->renew);
-	LIST_EACH(node, &e->signatures)
+	LIST_EACH (node, &e->signatures)
 		sign_finish(LIST_ENTRY(node, struct signature, node), SLICE_EMPTY);
 	tls_context_destroy(e->context);
 	e->context = NULL;
@@ -138,7 +147,8 @@ void encryption_take_certificate(struct smtpd *d, int fd, struct slice path)
 	struct buf pem;
 
 	buf_init(&pem, CHAIN_BYTES);
-	if (fd_slurp(fd, &pem, &why) && tls_server_add_chain(d->encryption.context, buf_slice(&pem), &why))
+	if (fd_slurp(fd, &pem, &why) &&
+	    tls_server_add_chain(d->encryption.context, buf_slice(&pem), &why))
 		log_event(file_taken, F_SLICE(file, path));
 	else
 		log_event(file_unusable, F_SLICE(file, path), F_FAULT(&why));
@@ -149,8 +159,8 @@ void encryption_take_certificate(struct smtpd *d, int fd, struct slice path)
 
 bool encryption_is_offered(const struct session *s)
 {
-	return (s->tls == LISTENER_TLS_STARTTLS || s->tls == LISTENER_TLS_REQUIRED) && !stream_is_tls(&s->stream) &&
-	       tls_server_has_chain(s->smtpd->encryption.context);
+	return (s->tls == LISTENER_TLS_STARTTLS || s->tls == LISTENER_TLS_REQUIRED) &&
+	       !stream_is_tls(&s->stream) && tls_server_has_chain(s->smtpd->encryption.context);
 }
 
 bool encryption_begin(struct session *s, struct fault *why)
@@ -193,7 +203,8 @@ enum next verb_starttls(struct session *s, struct slice argument)
 	session_reply(s, &r);
 	session_send_replies(s);
 	forget(s);
-	/* Whatever came behind the command was said in the clear, perhaps by somebody between us. */
+	/* Whatever came behind the command was said in the clear, perhaps by somebody between us.
+	 */
 	session_discard_input(s);
 	if (encryption_begin(s, &why))
 		return session_wait(s, STEP_encrypted);
@@ -204,7 +215,8 @@ enum next verb_starttls(struct session *s, struct slice argument)
 
 enum next step_encrypted(struct session *s)
 {
-	log_event(tls_started, F_ID(session_id(s)), F_IP(client, &s->address), F_TEXT(tls, stream_tls_text(&s->stream)));
+	log_event(tls_started, F_ID(session_id(s)), F_IP(client, &s->address),
+		  F_TEXT(tls, stream_tls_text(&s->stream)));
 	if (s->tls == LISTENER_TLS_IMPLICIT)
 		return session_go(s, STEP_connected);
 	return session_command(s);

@@ -1,4 +1,5 @@
-/* smtpd/encryption.h: TLS at the server's side: the certificate from master, signatures and ticket keys from lookupd, STARTTLS.
+/* smtpd/encryption.h: TLS at the server's side: the certificate from master, signatures and
+ * ticket keys from lookupd, STARTTLS.
  * Touches: common/tls. No private key is here: each full handshake asks lookupd to sign. */
 #pragma once
 
@@ -18,7 +19,7 @@ struct tls_context;
 
 struct encryption {
 	struct tls_context *context;
-	struct list signatures;  /* asked for and not come */
+	struct list signatures; /* asked for and not come */
 	struct ipc_ask tickets;
 	struct loop_timer renew; /* ticket keys, before they are over */
 };
@@ -26,7 +27,8 @@ struct encryption {
 MUST_USE bool encryption_start(struct smtpd *d, struct fault *why);
 /* All sessions are gone. */
 void encryption_stop(struct smtpd *d);
-/* Reads a chain from fd (stays the caller's). One that cannot be used is logged, and what was there stays. */
+/* Reads a chain from fd (stays the caller's). One that cannot be used is logged, and what was there
+ * stays. */
 void encryption_take_certificate(struct smtpd *d, int fd, struct slice path);
 
 /* May this session say STARTTLS? */

@@ -19,7 +19,8 @@ static bool window_is_full(const struct smtpd *d)
 {
 	struct ipc_peer *queued = queued_of(d);
 
-	return queued != NULL && ipc_peer_is_up(queued) && ipc_peer_under_way(queued) >= ipc_peer_window(queued);
+	return queued != NULL && ipc_peer_is_up(queued) &&
+	       ipc_peer_under_way(queued) >= ipc_peer_window(queued);
 }
 
 static void free_if_over(struct handover *h)
@@ -34,12 +35,13 @@ static void free_if_over(struct handover *h)
 	smtpd_ended_something(d);
 }
 
-/* One answer of queued is one place in its window. A session that goes on ends its wait, and may end itself and its handover. */
+/* One answer of queued is one place in its window. A session that goes on ends its wait, and may
+ * end itself and its handover. */
 static void wake_one(struct smtpd *d)
 {
 	if (window_is_full(d))
 		return;
-	LIST_EACH(node, &d->handovers) {
+	LIST_EACH (node, &d->handovers) {
 		struct handover *h = LIST_ENTRY(node, struct handover, node);
 
 		if (h->waiting && h->session != NULL) {
@@ -51,7 +53,8 @@ static void wake_one(struct smtpd *d)
 }
 
 /* Whether queued took it or not: the file is there, and the scan finds what was not taken. */
-static void queued_answered(void *arg, const struct ipc_message *answer, int *fd, const struct fault *why)
+static void queued_answered(void *arg, const struct ipc_message *answer, int *fd,
+			    const struct fault *why)
 {
 	struct handover *h = arg;
 	struct smtpd *d = h->smtpd;
@@ -67,25 +70,29 @@ static void queued_answered(void *arg, const struct ipc_message *answer, int *fd
 static void tell_queued(struct handover *h)
 {
 	struct transaction *t = h->transaction;
-	struct ipc_message m = IPC_MESSAGE(message_ask, .id = slice_of(h->id, SPOOL_ID_LENGTH), .received_us = t->received_us,
-					   .size_bytes = h->size_bytes, .envelope = buf_slice(&t->envelope));
+	struct ipc_message m = IPC_MESSAGE(
+		message_ask, .id = slice_of(h->id, SPOOL_ID_LENGTH), .received_us = t->received_us,
+		.size_bytes = h->size_bytes, .envelope = buf_slice(&t->envelope));
 	struct ipc_peer *queued = queued_of(h->smtpd);
 
-	h->asking = queued != NULL && ipc_ask(queued, &h->ask, &m, -1, 0, false, queued_answered, h, NULL);
+	h->asking = queued != NULL &&
+		    ipc_ask(queued, &h->ask, &m, -1, 0, false, queued_answered, h, NULL);
 }
 
 static void log_commit(const struct handover *h)
 {
 	const struct transaction *t = h->transaction;
-	struct slice id = slice_of(h->id, SPOOL_ID_LENGTH), session = slice_of(h->session_id, SPOOL_ID_LENGTH);
+	struct slice id = slice_of(h->id, SPOOL_ID_LENGTH),
+		     session = slice_of(h->session_id, SPOOL_ID_LENGTH);
 
 	if (h->failed && strcmp(h->why.status, "4.3.1") == 0)
 		log_event(disk_full, F_ID(id), F_FAULT(&h->why));
 	else if (h->failed)
 		log_event(spool_failed, F_ID(id), F_FAULT(&h->why));
 	else
-		log_event(received, F_ID(id), F_SLICE(session, session), F_SLICE(from, t->reverse_path),
-			  F_NUMBER(recipients, t->n_recipients), F_NUMBER(size_bytes, h->size_bytes));
+		log_event(received, F_ID(id), F_SLICE(session, session),
+			  F_SLICE(from, t->reverse_path), F_NUMBER(recipients, t->n_recipients),
+			  F_NUMBER(size_bytes, h->size_bytes));
 }
 
 static void committed(void *arg, const struct fault *why)
@@ -115,7 +122,8 @@ bool handover_begin(struct session *s, struct slice front, struct fault *why)
 
 	if (h == NULL)
 		return false;
-	*h = (struct handover){.smtpd = s->smtpd, .session = s, .transaction = t, .committing = true};
+	*h = (struct handover){
+		.smtpd = s->smtpd, .session = s, .transaction = t, .committing = true};
 	h->size_bytes = t->size_bytes + front.n;
 	memcpy(h->id, t->id, sizeof(h->id));
 	memcpy(h->session_id, s->id, sizeof(h->session_id));
@@ -148,8 +156,10 @@ bool handovers_matter(const struct smtpd *d)
 	struct ipc_peer *queued = queued_of(d);
 	bool there = queued != NULL && ipc_peer_is_up(queued);
 
-	for (const struct list *node = d->handovers.next; node != &d->handovers; node = node->next) {
-		const struct handover *h = LIST_ENTRY((struct list *)(uintptr_t)node, struct handover, node);
+	for (const struct list *node = d->handovers.next; node != &d->handovers;
+	     node = node->next) {
+		const struct handover *h =
+			LIST_ENTRY((struct list *)(uintptr_t)node, struct handover, node);
 
 		if (h->committing || (h->asking && there))
 			return true;
@@ -159,7 +169,7 @@ bool handovers_matter(const struct smtpd *d)
 
 void handovers_destroy(struct smtpd *d)
 {
-	LIST_EACH(node, &d->handovers) {
+	LIST_EACH (node, &d->handovers) {
 		struct handover *h = LIST_ENTRY(node, struct handover, node);
 
 		ipc_ask_cancel(&h->ask);

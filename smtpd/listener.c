@@ -16,7 +16,7 @@
 #include "smtpd/smtpd.h"
 
 enum {
-	ACCEPT_AT_ONCE = 4,  /* so that the workers share a burst, and sessions have their turn */
+	ACCEPT_AT_ONCE = 4,    /* so that the workers share a burst, and sessions have their turn */
 	ACCEPT_PAUSE_MS = 100, /* when the process has no descriptor left */
 	LINE_BYTES = 4096,
 };
@@ -90,8 +90,10 @@ static void refuse(const struct smtp_listener *l, int fd, const struct ip *addre
 	struct reply r;
 	struct buf out;
 
-	reply_set(&r, 421, "4.3.2", "%.*s: %s", SLICE_PRINTF(smtpd_settings(l->smtpd)->hostname), why);
-	log_event(client_refused, F_IP(client, address), F_SLICE(listener, buf_slice(&l->line)), F_TEXT(status, r.status), F_TEXT(reason, why));
+	reply_set(&r, 421, "4.3.2", "%.*s: %s", SLICE_PRINTF(smtpd_settings(l->smtpd)->hostname),
+		  why);
+	log_event(client_refused, F_IP(client, address), F_SLICE(listener, buf_slice(&l->line)),
+		  F_TEXT(status, r.status), F_TEXT(reason, why));
 	buf_init(&out, 512);
 	if (l->tls != LISTENER_TLS_IMPLICIT && reply_encode(&r, &out))
 		(void)send(fd, out.p, buf_length(&out), MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -130,7 +132,8 @@ static void on_ready(void *arg, unsigned ready)
 
 		if (fd >= 0) {
 			take(l, fd, (struct sockaddr *)&from);
-		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+		} else if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
+			   errno == ENOMEM) {
 			(void)loop_io_want(&l->io, 0);
 			loop_timer_set(&l->pause, ACCEPT_PAUSE_MS);
 			return;
@@ -167,7 +170,8 @@ void listener_create(struct smtpd *d, int fd, struct slice line)
 	if (!buf_append(&l->line, line) || (wanted.kind == LISTENER_SUBMISSION) != d->submission)
 		return;
 	l->tls = wanted.tls;
-	/* Accepted sockets inherit it: replies are gathered here, the kernel need not wait for more. */
+	/* Accepted sockets inherit it: replies are gathered here, the kernel need not wait for
+	 * more. */
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (!d->stopping)
 		pause_is_over(l);
@@ -175,7 +179,7 @@ void listener_create(struct smtpd *d, int fd, struct slice line)
 
 void listeners_close(struct smtpd *d)
 {
-	LIST_EACH(node, &d->listeners) {
+	LIST_EACH (node, &d->listeners) {
 		struct smtp_listener *l = LIST_ENTRY(node, struct smtp_listener, node);
 
 		loop_timer_cancel(&l->pause);
@@ -187,7 +191,7 @@ void listeners_close(struct smtpd *d)
 void listeners_destroy(struct smtpd *d)
 {
 	listeners_close(d);
-	LIST_EACH(node, &d->listeners) {
+	LIST_EACH (node, &d->listeners) {
 		struct smtp_listener *l = LIST_ENTRY(node, struct smtp_listener, node);
 
 		list_remove(&l->node);

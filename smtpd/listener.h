@@ -1,4 +1,5 @@
-/* smtpd/listener.h: the ports: accepts clients, few at a time, within the limits, and counts them by address.
+/* smtpd/listener.h: the ports: accepts clients, few at a time, within the limits, and counts them
+ * by address.
  * Touches: the listening sockets, which all workers share and master never closes. */
 #pragma once
 
@@ -9,7 +10,8 @@
 struct client;
 struct smtpd;
 
-/* Listens on fd (takes it) as the listen line says. A line that is not of our kind is logged and left. */
+/* Listens on fd (takes it) as the listen line says. A line that is not of our kind is logged and
+ * left. */
 void listener_create(struct smtpd *d, int fd, struct slice line);
 /* Accepts nobody any more; the other workers go on. */
 void listeners_close(struct smtpd *d);

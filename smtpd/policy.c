@@ -12,9 +12,12 @@ static const char *stranger_refusal(const struct policy_facts *f)
 	case SENDER_LOCAL:
 		return f->relay ? NULL : "mail from this domain is not taken from your address";
 	case SENDER_REMOTE:
-		return goes_elsewhere(f) ? "mail from elsewhere to elsewhere is not taken here" : NULL;
+		return goes_elsewhere(f) ? "mail from elsewhere to elsewhere is not taken here"
+					 : NULL;
 	case SENDER_NULL:
-		return goes_elsewhere(f) && !f->relay ? "mail to elsewhere is not taken from your address" : NULL;
+		return goes_elsewhere(f) && !f->relay
+			       ? "mail to elsewhere is not taken from your address"
+			       : NULL;
 	}
 	return "the sender cannot be judged";
 }

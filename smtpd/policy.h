@@ -25,8 +25,9 @@ struct policy_facts {
 	bool auth_would_help; /* it has not, and AUTH is offered, now or after STARTTLS */
 	enum sender_kind sender;
 	enum rcpt_kind recipient;
-	bool relay;           /* the client's address may send as the reverse-path's domain; with a null one, as any */
-	bool sender_owned;    /* the reverse-path is one of the user's own */
+	bool relay; /* the client's address may send as the reverse-path's domain; with a null one,
+		       as any */
+	bool sender_owned; /* the reverse-path is one of the user's own */
 };
 
 /* Is this recipient taken? False: *no is the refusal. */

@@ -1,4 +1,5 @@
-/* DATA (RFC 5321 4.1.1.4): the message goes once through the line rules and the header scanner into the spool writer. When the writer is full, reading stops. */
+/* DATA (RFC 5321 4.1.1.4): the message goes once through the line rules and the header scanner into
+ * the spool writer. When the writer is full, reading stops. */
 #include <stdlib.h>
 
 #include "common/base/fault.h"
@@ -19,9 +20,10 @@ static enum next refuse_message(struct session *s, struct slice id, const struct
 {
 	const struct transaction *t = s->transaction;
 
-	log_event(message_refused, F_ID(id), F_SLICE(session, session_id(s)), F_IP(client, &s->address), F_SLICE(user, s->user),
-		  F_SLICE(from, t ? t->reverse_path : SLICE_EMPTY), F_NUMBER(reply, no->code), F_TEXT(status, no->status),
-		  F_TEXT(reason, no->text));
+	log_event(message_refused, F_ID(id), F_SLICE(session, session_id(s)),
+		  F_IP(client, &s->address), F_SLICE(user, s->user),
+		  F_SLICE(from, t ? t->reverse_path : SLICE_EMPTY), F_NUMBER(reply, no->code),
+		  F_TEXT(status, no->status), F_TEXT(reason, no->text));
 	session_reset(s);
 	return session_refuse(s, no);
 }
@@ -31,14 +33,22 @@ static enum next refuse_message(struct session *s, struct slice id, const struct
 static bool encode_envelope(const struct session *s, struct transaction *t, struct fault *why)
 {
 	struct envelope_recipient *all = memory_alloc(t->n_recipients, sizeof(*all), why);
-	struct envelope e = {.reverse_path = t->reverse_path, .client = s->address, .helo = s->helo, .client_name = s->client_name,
-			     .user = s->user, .ret = t->ret, .envid = t->envid, .eight_bit = t->eight_bit, .recipients = all};
+	struct envelope e = {.reverse_path = t->reverse_path,
+			     .client = s->address,
+			     .helo = s->helo,
+			     .client_name = s->client_name,
+			     .user = s->user,
+			     .ret = t->ret,
+			     .envid = t->envid,
+			     .eight_bit = t->eight_bit,
+			     .recipients = all};
 	bool ok;
 
 	if (all == NULL)
 		return false;
 	for (const struct recipient *r = t->first; r != NULL; r = r->next)
-		all[e.n_recipients++] = (struct envelope_recipient){r->forward_path, r->notify, r->orcpt};
+		all[e.n_recipients++] =
+			(struct envelope_recipient){r->forward_path, r->notify, r->orcpt};
 	ok = envelope_encode(&e, &t->envelope);
 	if (!ok)
 		fault_set(why, "4.3.1", "the envelope is too large");
@@ -78,7 +88,8 @@ enum next verb_data(struct session *s, struct slice argument)
 		return session_refuse_command(s, &r);
 	t->received_us = loop_wall_us(s->smtpd->loop);
 	if (!encode_envelope(s, t, &why) ||
-	    !spool_writer_begin(&s->smtpd->place, t->id, t->received_us, buf_slice(&t->envelope), writer_ready, s, &t->writer, &why)) {
+	    !spool_writer_begin(&s->smtpd->place, t->id, t->received_us, buf_slice(&t->envelope),
+				writer_ready, s, &t->writer, &why)) {
 		reply_set_fault(&r, 452, &why);
 		return refuse_message(s, transaction_id(t), &r);
 	}
@@ -120,14 +131,17 @@ static bool store(struct transaction *t, struct slice run)
 
 static enum next finish(struct session *s);
 
-/* A client that sends bare CR or LF may have a message within its message, of which one of us sees the end where the other does not. */
+/* A client that sends bare CR or LF may have a message within its message, of which one of us sees
+ * the end where the other does not. */
 static enum next refuse_lines(struct session *s)
 {
 	struct reply no;
 
 	reply_set(&no, 521, "5.5.2", "lines end in CR LF; a bare CR or LF is not taken");
-	log_event(message_refused, F_ID(transaction_id(s->transaction)), F_SLICE(session, session_id(s)), F_IP(client, &s->address),
-		  F_SLICE(from, s->transaction->reverse_path), F_NUMBER(reply, no.code), F_TEXT(status, no.status), F_TEXT(reason, no.text));
+	log_event(message_refused, F_ID(transaction_id(s->transaction)),
+		  F_SLICE(session, session_id(s)), F_IP(client, &s->address),
+		  F_SLICE(from, s->transaction->reverse_path), F_NUMBER(reply, no.code),
+		  F_TEXT(status, no.status), F_TEXT(reason, no.text));
 	s->taken_bytes = (uint32_t)stream_input(&s->stream).n;
 	return session_close(s, &no, "a bare CR or LF in a message");
 }
@@ -180,9 +194,15 @@ enum next step_content_full(struct session *s)
 
 static bool append_trace(const struct session *s, const struct transaction *t, struct buf *out)
 {
-	struct received r = {.helo = s->helo, .client_name = s->client_name, .client = s->address, .by = smtpd_settings(s->smtpd)->hostname,
-			     .extended = s->extended, .encrypted = stream_is_tls(&s->stream), .authenticated = s->user.n > 0,
-			     .id = transaction_id(t), .at_us = t->received_us};
+	struct received r = {.helo = s->helo,
+			     .client_name = s->client_name,
+			     .client = s->address,
+			     .by = smtpd_settings(s->smtpd)->hostname,
+			     .extended = s->extended,
+			     .encrypted = stream_is_tls(&s->stream),
+			     .authenticated = s->user.n > 0,
+			     .id = transaction_id(t),
+			     .at_us = t->received_us};
 	struct buf tls;
 	bool ok = true;
 
@@ -225,10 +245,12 @@ static enum next finish(struct session *s)
 	}
 	switch (t->content) {
 	case CONTENT_TOO_BIG:
-		reply_set(&no, 552, "5.3.4", "at most %llu octets are taken", (unsigned long long)conf->message_size_max);
+		reply_set(&no, 552, "5.3.4", "at most %llu octets are taken",
+			  (unsigned long long)conf->message_size_max);
 		return refuse_message(s, transaction_id(t), &no);
 	case CONTENT_LOOPS:
-		reply_set(&no, 554, "5.4.6", "the message has been in too many places; it goes round in circles");
+		reply_set(&no, 554, "5.4.6",
+			  "the message has been in too many places; it goes round in circles");
 		return refuse_message(s, transaction_id(t), &no);
 	case CONTENT_GOOD:
 		break;
@@ -259,7 +281,8 @@ enum next step_committed(struct session *s)
 	return session_go(s, STEP_handed);
 }
 
-/* Safe on the disk, and queued is told or too busy: from here on the message is ours (RFC 5321 4.2.5). */
+/* Safe on the disk, and queued is told or too busy: from here on the message is ours (RFC
+ * 5321 4.2.5). */
 enum next step_handed(struct session *s)
 {
 	struct reply r;

@@ -8,14 +8,17 @@
 #include "smtpd/transaction.h"
 #include "smtpd/verbs.h"
 
-static enum next refuse_recipient(struct session *s, struct slice forward_path, const struct reply *no)
+static enum next refuse_recipient(struct session *s, struct slice forward_path,
+				  const struct reply *no)
 {
 	const struct transaction *t = s->transaction;
 
-	log_event(recipient_refused, F_ID(t ? transaction_id(t) : session_id(s)), F_SLICE(session, session_id(s)),
-		  F_IP(client, &s->address), F_SLICE(client_name, s->client_name), F_SLICE(helo, s->helo), F_SLICE(user, s->user),
-		  F_SLICE(from, t ? t->reverse_path : SLICE_EMPTY), F_SLICE(to, forward_path), F_NUMBER(reply, no->code),
-		  F_TEXT(status, no->status), F_TEXT(reason, no->text));
+	log_event(recipient_refused, F_ID(t ? transaction_id(t) : session_id(s)),
+		  F_SLICE(session, session_id(s)), F_IP(client, &s->address),
+		  F_SLICE(client_name, s->client_name), F_SLICE(helo, s->helo),
+		  F_SLICE(user, s->user), F_SLICE(from, t ? t->reverse_path : SLICE_EMPTY),
+		  F_SLICE(to, forward_path), F_NUMBER(reply, no->code), F_TEXT(status, no->status),
+		  F_TEXT(reason, no->text));
 	if (t != NULL)
 		s->transaction->n_refused++;
 	return session_refuse(s, no);
@@ -30,7 +33,8 @@ static bool append_path(const struct session *s, const struct path *p, struct bu
 	       (buf_append_char(out, '@') && buf_append(out, smtpd_settings(s->smtpd)->hostname));
 }
 
-static struct recipient *recipient_make(struct session *s, const struct rcpt_argument *r, struct fault *why)
+static struct recipient *recipient_make(struct session *s, const struct rcpt_argument *r,
+					struct fault *why)
 {
 	struct arena *arena = &s->transaction->arena;
 	struct recipient *made = arena_alloc(arena, sizeof(*made), why);
@@ -42,7 +46,8 @@ static struct recipient *recipient_make(struct session *s, const struct rcpt_arg
 		fault_set(why, "5.1.3", "the recipient's address cannot be passed on");
 		ok = false;
 	}
-	ok = ok && arena_copy(arena, buf_slice(&path), &made->forward_path, why) && arena_copy(arena, r->notify, &made->notify, why) &&
+	ok = ok && arena_copy(arena, buf_slice(&path), &made->forward_path, why) &&
+	     arena_copy(arena, r->notify, &made->notify, why) &&
 	     arena_copy(arena, r->orcpt, &made->orcpt, why);
 	buf_fini(&path);
 	return ok ? made : NULL;
@@ -67,18 +72,21 @@ static void answered(void *arg, const struct ipc_message *answer, int *fd, const
 /* The client's home among the lookupd: its limits and its answers are there. */
 static struct ipc_peer *home_of_client(const struct session *s)
 {
-	return service_peer_for(s->smtpd->service, IPC_ROLE_LOOKUPD, slice_of(s->address.octets, s->address.family == 4 ? 4 : 16));
+	return service_peer_for(s->smtpd->service, IPC_ROLE_LOOKUPD,
+				slice_of(s->address.octets, s->address.family == 4 ? 4 : 16));
 }
 
 static bool ask(struct session *s, struct fault *why)
 {
 	struct transaction *t = s->transaction;
 	struct ipc_peer *lookupd = home_of_client(s);
-	struct ipc_message m = IPC_MESSAGE(rcpt_ask, .client = s->address, .user = s->user, .reverse_path = t->reverse_path,
+	struct ipc_message m = IPC_MESSAGE(rcpt_ask, .client = s->address, .user = s->user,
+					   .reverse_path = t->reverse_path,
 					   .forward_path = t->asked->forward_path);
 
 	return lookupd != NULL &&
-	       ipc_ask(lookupd, &s->ask, &m, -1, session_limit_ms(s, STEP_rcpt_answered), true, answered, s, why);
+	       ipc_ask(lookupd, &s->ask, &m, -1, session_limit_ms(s, STEP_rcpt_answered), true,
+		       answered, s, why);
 }
 
 static bool may_follow(const struct session *s, struct reply *no)
@@ -121,7 +129,8 @@ static bool facts_of(const struct session *s, struct policy_facts *f)
 	*f = (struct policy_facts){
 		.authenticated = s->user.n > 0,
 		.auth_would_help = s->user.n == 0 && session_could_offer_auth(s),
-		.sender = s->transaction->reverse_path.n == 0 ? SENDER_NULL : (enum sender_kind)a->sender,
+		.sender = s->transaction->reverse_path.n == 0 ? SENDER_NULL
+							      : (enum sender_kind)a->sender,
 		.recipient = (enum rcpt_kind)a->recipient,
 		.relay = a->relay,
 		.sender_owned = a->sender_owned,

@@ -1,4 +1,5 @@
-/* MAIL (RFC 5321 4.1.1.2): a transaction begins. Whether the sender may send is decided for each recipient (policy.h): only then it is known whereto. */
+/* MAIL (RFC 5321 4.1.1.2): a transaction begins. Whether the sender may send is decided for each
+ * recipient (policy.h): only then it is known whereto. */
 #include "common/base/fault.h"
 #include "common/log/log.h"
 #include "smtpd/smtpd.h"
@@ -7,8 +8,9 @@
 
 static enum next refuse_sender(struct session *s, struct slice reverse_path, const struct reply *no)
 {
-	log_event(sender_refused, F_ID(session_id(s)), F_IP(client, &s->address), F_SLICE(client_name, s->client_name),
-		  F_SLICE(helo, s->helo), F_SLICE(user, s->user), F_SLICE(from, reverse_path), F_NUMBER(reply, no->code),
+	log_event(sender_refused, F_ID(session_id(s)), F_IP(client, &s->address),
+		  F_SLICE(client_name, s->client_name), F_SLICE(helo, s->helo),
+		  F_SLICE(user, s->user), F_SLICE(from, reverse_path), F_NUMBER(reply, no->code),
 		  F_TEXT(status, no->status), F_TEXT(reason, no->text));
 	return session_refuse(s, no);
 }
@@ -42,7 +44,8 @@ static bool begin(struct session *s, const struct mail_argument *m, struct fault
 		fault_set(why, "5.1.7", "the sender's address cannot be passed on");
 		goto out;
 	}
-	ok = arena_copy(&t->arena, buf_slice(&path), &t->reverse_path, why) && arena_copy(&t->arena, m->ret, &t->ret, why) &&
+	ok = arena_copy(&t->arena, buf_slice(&path), &t->reverse_path, why) &&
+	     arena_copy(&t->arena, m->ret, &t->ret, why) &&
 	     arena_copy(&t->arena, m->envid, &t->envid, why);
 out:
 	buf_fini(&path);
@@ -61,8 +64,10 @@ enum next verb_mail(struct session *s, struct slice argument)
 
 	if (!may_begin(s, &r) || !mail_argument_parse(argument, session_extensions(s), &m, &r))
 		return refuse_sender(s, m.reverse_path.mailbox, &r);
-	if (m.has_size && m.size_bytes > smtpd_settings(s->smtpd)->message_size_max) { /* RFC 1870 6.1 */
-		reply_set(&r, 552, "5.3.4", "at most %llu octets are taken", (unsigned long long)smtpd_settings(s->smtpd)->message_size_max);
+	if (m.has_size &&
+	    m.size_bytes > smtpd_settings(s->smtpd)->message_size_max) { /* RFC 1870 6.1 */
+		reply_set(&r, 552, "5.3.4", "at most %llu octets are taken",
+			  (unsigned long long)smtpd_settings(s->smtpd)->message_size_max);
 		return refuse_sender(s, m.reverse_path.mailbox, &r);
 	}
 	if (!begin(s, &m, &why)) {

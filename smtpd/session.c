@@ -18,12 +18,13 @@ enum {
 	SESSION_MAGIC = 0x736d7470,
 	STEPS_A_TURN = 64,
 	ARENA_BYTES = 8192,
-	INPUT_BYTES = 65536, /* one read's worth of content: a run of it is at most a chunk of the spool writer's */
-	COMMAND_LINE_BYTES = 2048,      /* RFC 5321 4.5.3.1.4 asks for 512 and more with extensions */
-	AUTH_LINE_BYTES = 12288,        /* RFC 4954 4 */
-	REPLIES_HELD_BYTES = 16384,     /* more are not gathered */
+	INPUT_BYTES = 65536, /* one read's worth of content: a run of it is at most a chunk of the
+				spool writer's */
+	COMMAND_LINE_BYTES = 2048,  /* RFC 5321 4.5.3.1.4 asks for 512 and more with extensions */
+	AUTH_LINE_BYTES = 12288,    /* RFC 4954 4 */
+	REPLIES_HELD_BYTES = 16384, /* more are not gathered */
 	REPLIES_BYTES = 65536,
-	UNSENT_BYTES = 65536,           /* a client that reads no replies is read no commands from */
+	UNSENT_BYTES = 65536, /* a client that reads no replies is read no commands from */
 };
 
 static const struct {
@@ -60,8 +61,8 @@ uint64_t session_limit_ms(const struct session *s, enum session_step step)
 	const struct settings *conf = smtpd_settings(s->smtpd);
 
 	switch (step) {
-#define X(name, wake, limit_ms, over) \
-	case STEP_##name:             \
+#define X(name, wake, limit_ms, over)                                                              \
+	case STEP_##name:                                                                          \
 		return limit_ms;
 		SESSION_STEPS(X)
 #undef X
@@ -179,7 +180,8 @@ enum next session_refuse_line(struct session *s, enum session_line what)
 	if (what == SESSION_LINE_TOO_LONG)
 		return session_wait(s, STEP_skip_line);
 	reply_set(&no, 500, "5.5.2", "a line ends in CR LF");
-	log_event(command_refused, F_ID(session_id(s)), F_IP(client, &s->address), F_TEXT(status, no.status), F_TEXT(reason, no.text));
+	log_event(command_refused, F_ID(session_id(s)), F_IP(client, &s->address),
+		  F_TEXT(status, no.status), F_TEXT(reason, no.text));
 	return session_refuse(s, &no);
 }
 
@@ -194,7 +196,8 @@ enum next step_skip_line(struct session *s)
 	if (lf == SIZE_MAX)
 		return session_wait_on(s);
 	reply_set(&no, 500, s->auth_line ? "5.5.6" : "5.5.2", "the line is too long");
-	log_event(command_refused, F_ID(session_id(s)), F_IP(client, &s->address), F_TEXT(status, no.status), F_TEXT(reason, no.text));
+	log_event(command_refused, F_ID(session_id(s)), F_IP(client, &s->address),
+		  F_TEXT(status, no.status), F_TEXT(reason, no.text));
 	return session_refuse(s, &no);
 }
 
@@ -210,14 +213,16 @@ static bool wants_input(const struct session *s)
 {
 	enum wake wake = steps[s->step].wake;
 
-	return (wake == WAKE_LINE && stream_unsent(&s->stream) < UNSENT_BYTES) || wake == WAKE_INPUT;
+	return (wake == WAKE_LINE && stream_unsent(&s->stream) < UNSENT_BYTES) ||
+	       wake == WAKE_INPUT;
 }
 
 static bool has_line(const struct session *s)
 {
 	struct slice input = stream_input(&s->stream);
 
-	return slice_find(slice_head(input, line_limit(s)), '\n') != SIZE_MAX || input.n >= line_limit(s);
+	return slice_find(slice_head(input, line_limit(s)), '\n') != SIZE_MAX ||
+	       input.n >= line_limit(s);
 }
 
 static bool is_awake(const struct session *s)
@@ -252,7 +257,8 @@ static enum next limit_is_over(struct session *s)
 		s->ending = s->ending ? s->ending : "it took too long";
 		return NEXT_END;
 	}
-	reply_set(&late, 421, "4.4.2", "%.*s: you took too long", SLICE_PRINTF(smtpd_settings(s->smtpd)->hostname));
+	reply_set(&late, 421, "4.4.2", "%.*s: you took too long",
+		  SLICE_PRINTF(smtpd_settings(s->smtpd)->hostname));
 	return session_close(s, &late, "the client took too long");
 }
 
@@ -268,7 +274,8 @@ static enum next look_outside(struct session *s)
 	if (s->limit_over && steps[s->step].over != OVER_RUN)
 		return limit_is_over(s);
 	if (s->smtpd->stopping && is_idle(s)) {
-		reply_set(&stop, 421, "4.3.2", "%.*s is shutting down; come back soon", SLICE_PRINTF(smtpd_settings(s->smtpd)->hostname));
+		reply_set(&stop, 421, "4.3.2", "%.*s is shutting down; come back soon",
+			  SLICE_PRINTF(smtpd_settings(s->smtpd)->hostname));
 		return session_close(s, &stop, "shutting down");
 	}
 	if (s->eof && wants_input(s) && !is_awake(s)) {
@@ -278,7 +285,8 @@ static enum next look_outside(struct session *s)
 	return NEXT_WAIT;
 }
 
-/* The last reply has gone. Closing at once would make the kernel send a reset when something unread is left, and the client might lose the reply over it. */
+/* The last reply has gone. Closing at once would make the kernel send a reset when something unread
+ * is left, and the client might lose the reply over it. */
 enum next step_closing(struct session *s)
 {
 	if (!s->lingers)
@@ -367,7 +375,8 @@ static void on_stream(void *arg, unsigned events)
 	s->lost |= (events & STREAM_FAILED) != 0;
 	s->noted |= (events & STREAM_TLS_UP) != 0 && s->step == STEP_encrypted;
 	if (s->lost && s->step == STEP_encrypted)
-		log_event(tls_failed, F_ID(session_id(s)), F_IP(client, &s->address), F_FAULT(stream_fault(&s->stream)));
+		log_event(tls_failed, F_ID(session_id(s)), F_IP(client, &s->address),
+			  F_FAULT(stream_fault(&s->stream)));
 	session_run(s);
 }
 
@@ -379,8 +388,8 @@ void session_note(struct session *s)
 
 /* ---- beginning and end ---- */
 
-bool session_create(struct smtpd *d, int fd, const struct ip *address, uint16_t port, struct client *c, enum listener_tls tls,
-		    struct slice listener)
+bool session_create(struct smtpd *d, int fd, const struct ip *address, uint16_t port,
+		    struct client *c, enum listener_tls tls, struct slice listener)
 {
 	struct session *s = memory_alloc(1, sizeof(*s), NULL);
 
@@ -388,7 +397,12 @@ bool session_create(struct smtpd *d, int fd, const struct ip *address, uint16_t 
 		fd_close(&fd);
 		return false;
 	}
-	*s = (struct session){.magic = SESSION_MAGIC, .smtpd = d, .client = c, .address = *address, .port = port, .tls = tls};
+	*s = (struct session){.magic = SESSION_MAGIC,
+			      .smtpd = d,
+			      .client = c,
+			      .address = *address,
+			      .port = port,
+			      .tls = tls};
 	stream_init(&s->stream, d->loop, fd, INPUT_BYTES, on_stream, s);
 	loop_timer_init(&s->timer, d->loop, on_timer, s);
 	arena_init(&s->arena, ARENA_BYTES);
@@ -396,7 +410,8 @@ bool session_create(struct smtpd *d, int fd, const struct ip *address, uint16_t 
 	spool_id_make(&d->ids, loop_wall_us(d->loop), s->id);
 	list_append(&d->sessions, &s->node);
 	d->n_sessions++;
-	log_event(client_connected, F_ID(session_id(s)), F_IP(client, address), F_NUMBER(client_port, port), F_SLICE(listener, listener));
+	log_event(client_connected, F_ID(session_id(s)), F_IP(client, address),
+		  F_NUMBER(client_port, port), F_SLICE(listener, listener));
 	client_name_begin(s);
 	s->step = STEP_connected;
 	session_run(s);
@@ -413,7 +428,8 @@ void session_end(struct session *s, const char *why)
 {
 	struct smtpd *d = s->smtpd;
 
-	log_event(client_left, F_ID(session_id(s)), F_IP(client, &s->address), F_TEXT(reason, why ? why : "the end"));
+	log_event(client_left, F_ID(session_id(s)), F_IP(client, &s->address),
+		  F_TEXT(reason, why ? why : "the end"));
 	session_reset(s);
 	handover_forget_session(s->handover);
 	ipc_ask_cancel(&s->ask);
@@ -435,16 +451,19 @@ bool session_keep(struct session *s, struct slice value, struct slice *kept, str
 	return slice_equal(value, *kept) || arena_copy(&s->arena, value, kept, why);
 }
 
-/* RFC 4954 4: a password never goes over a network in the clear. Without any TLS at a listener, only from this host. */
+/* RFC 4954 4: a password never goes over a network in the clear. Without any TLS at a listener,
+ * only from this host. */
 bool session_offers_auth(const struct session *s)
 {
 	if (!s->smtpd->submission)
 		return false;
-	return stream_is_tls(&s->stream) || (s->tls == LISTENER_TLS_NONE && ip_is_loopback(&s->address));
+	return stream_is_tls(&s->stream) ||
+	       (s->tls == LISTENER_TLS_NONE && ip_is_loopback(&s->address));
 }
 
 bool session_could_offer_auth(const struct session *s)
 {
 	return session_offers_auth(s) ||
-	       (s->smtpd->submission && (s->tls == LISTENER_TLS_STARTTLS || s->tls == LISTENER_TLS_REQUIRED));
+	       (s->smtpd->submission &&
+		(s->tls == LISTENER_TLS_STARTTLS || s->tls == LISTENER_TLS_REQUIRED));
 }

@@ -12,7 +12,8 @@
 #include "smtpd/listener.h"
 #include "smtpd/session.h"
 
-/* So many fsyncs may be in flight: the file system's journal commits them together. What waits beyond that is bounded by the number of sessions. */
+/* So many fsyncs may be in flight: the file system's journal commits them together. What waits
+ * beyond that is bounded by the number of sessions. */
 #define POOL_THREADS 32
 #define POOL_WAITING 4096
 
@@ -28,7 +29,8 @@ static void take_folder(void *daemon, int fd, struct slice name)
 	fd_close(&fd);
 }
 
-/* The descriptor carries the lock that says that we live (master took it before it handed it over and closed its own): it is kept as it is. */
+/* The descriptor carries the lock that says that we live (master took it before it handed it over
+ * and closed its own): it is kept as it is. */
 static bool take_place(struct smtpd *d, struct fault *why)
 {
 	d->place.folder = d->folder;
@@ -43,7 +45,7 @@ static void stop_limit_over(void *arg)
 {
 	struct smtpd *d = arg;
 
-	LIST_EACH(node, &d->sessions)
+	LIST_EACH (node, &d->sessions)
 		session_end(session_of_node(node), "time to stop is over");
 	service_end(d->service);
 }
@@ -62,12 +64,11 @@ static bool start(struct service *s, void *daemon, struct fault *why)
 	table_init(&d->clients);
 	loop_timer_init(&d->stop_limit, d->loop, stop_limit_over, d);
 	spool_id_source_init(&d->ids, s->settings->hostname, s->worker);
-	if ((d->pool = pool_create(d->loop, POOL_THREADS, POOL_WAITING, why)) == NULL || !take_place(d, why))
+	if ((d->pool = pool_create(d->loop, POOL_THREADS, POOL_WAITING, why)) == NULL ||
+	    !take_place(d, why))
 		return false;
 	d->place.pool = d->pool;
 	d->place.sync_directory = s->settings->spool_sync_directory;
-	/* The way to queued stands before the first message needs it. */
-	(void)service_peer(s, IPC_ROLE_QUEUED, 0);
 	return encryption_start(d, why);
 }
 
@@ -91,7 +92,7 @@ static void stop(void *daemon, uint64_t within_ms)
 	d->stopping = true;
 	listeners_close(d);
 	loop_timer_set(&d->stop_limit, within_ms);
-	LIST_EACH(node, &d->sessions)
+	LIST_EACH (node, &d->sessions)
 		session_run(session_of_node(node));
 	smtpd_ended_something(d);
 }
@@ -110,7 +111,7 @@ static void destroy(void *daemon)
 		return;
 	d->stopping = false;
 	listeners_destroy(d);
-	LIST_EACH(node, &d->sessions)
+	LIST_EACH (node, &d->sessions)
 		session_end(session_of_node(node), "the process ends");
 	/* Commits that are under way end here. */
 	pool_destroy(d->pool);

@@ -9,7 +9,7 @@
 
 enum {
 	HEADER_FIELD_BYTES = 80, /* of a field, its name is all that is looked at */
-	RECIPIENT_BYTES = 1500,  /* a recipient with a long path, and its parameters */
+	RECIPIENT_BYTES = 1500,	 /* a recipient with a long path, and its parameters */
 	ARENA_BYTES = 16384,
 };
 
@@ -19,7 +19,8 @@ struct transaction *transaction_create(struct session *s, struct fault *why)
 
 	if (t == NULL)
 		return NULL;
-	arena_init(&t->arena, ARENA_BYTES + smtpd_settings(s->smtpd)->smtp_max_recipients * RECIPIENT_BYTES);
+	arena_init(&t->arena,
+		   ARENA_BYTES + smtpd_settings(s->smtpd)->smtp_max_recipients * RECIPIENT_BYTES);
 	spool_id_make(&s->smtpd->ids, loop_wall_us(s->smtpd->loop), t->id);
 	lines_init(&t->lines);
 	header_init(&t->header, HEADER_FIELD_BYTES, NULL, NULL);

@@ -1,4 +1,5 @@
-/* smtpd/transaction.h: one mail transaction (RFC 5321 3.3), from MAIL to the end of data or what resets it: the envelope, and the message as it streams in.
+/* smtpd/transaction.h: one mail transaction (RFC 5321 3.3), from MAIL to the end of data or what
+ * resets it: the envelope, and the message as it streams in.
  * Touches: through the spool writer, one spool file. */
 #pragma once
 
@@ -37,15 +38,15 @@ struct transaction {
 	struct recipient *first, *last; /* those that were taken, in the client's order */
 	uint32_t n_recipients, n_refused;
 
-	struct recipient *asked; /* the one lookupd is asked about */
+	struct recipient *asked;       /* the one lookupd is asked about */
 	struct ipc_rcpt_answer answer; /* without its texts */
-	bool answered;           /* answer is one */
-	struct fault *failure;   /* in arena: why there is none */
+	bool answered;		       /* answer is one */
+	struct fault *failure;	       /* in arena: why there is none */
 
 	struct lines lines; /* from DATA on */
 	struct header header;
 	struct spool_writer *writer; /* NULL: not begun, or what comes is swallowed */
-	struct buf envelope;         /* encoded */
+	struct buf envelope;	     /* encoded */
 	uint64_t received_us, size_bytes;
 	size_t held_bytes; /* of input: the run that the writer had no room for */
 	enum content_fault content;

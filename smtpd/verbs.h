@@ -1,4 +1,5 @@
-/* smtpd/verbs.h: what each SMTP command does: one function a verb, called by STEP_command with the argument. Each says the next step.
+/* smtpd/verbs.h: what each SMTP command does: one function a verb, called by STEP_command with
+ * the argument. Each says the next step.
  * Touches: the session. */
 #pragma once
 
@@ -9,7 +10,7 @@
 typedef enum next verb_fn(struct session *s, struct slice argument);
 
 verb_fn verb_ehlo, verb_helo, verb_noop, verb_rset, verb_quit, verb_vrfy, verb_help; /* command.c */
-verb_fn verb_mail;     /* sender.c */
+verb_fn verb_mail;								     /* sender.c */
 verb_fn verb_rcpt;     /* recipient.c */
 verb_fn verb_data;     /* reception.c */
 verb_fn verb_starttls; /* encryption.c */

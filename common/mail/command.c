@@ -94,7 +94,8 @@ static bool refuse(struct reply *no, const char *what, struct slice keyword)
 
 static bool unknown(struct reply *no, struct slice keyword)
 {
-	reply_set(no, 555, "5.5.4", "unknown parameter %.*s", SLICE_PRINTF(slice_head(keyword, 64)));
+	reply_set(no, 555, "5.5.4", "unknown parameter %.*s",
+		  SLICE_PRINTF(slice_head(keyword, 64)));
 	return false;
 }
 
@@ -102,7 +103,8 @@ static bool parameter_split(struct slice word, struct parameter *out, struct rep
 {
 	size_t equals = slice_find(word, '=');
 
-	*out = (struct parameter){.keyword = slice_head(word, equals), .has_value = equals != SIZE_MAX};
+	*out = (struct parameter){.keyword = slice_head(word, equals),
+				  .has_value = equals != SIZE_MAX};
 	if (out->has_value)
 		out->value = slice_tail(word, equals + 1);
 	if (out->keyword.n == 0 || !ascii_is_alnum(out->keyword.p[0]))
@@ -161,7 +163,8 @@ static bool mail_size(const struct parameter *p, struct mail_argument *out, stru
 	return true;
 }
 
-static bool mail_parameter(const struct parameter *p, unsigned extensions, struct mail_argument *out, struct reply *no)
+static bool mail_parameter(const struct parameter *p, unsigned extensions,
+			   struct mail_argument *out, struct reply *no)
 {
 	if (extensions & EXTENSION_SIZE && is_keyword(p, "SIZE"))
 		return mail_size(p, out, no);
@@ -175,10 +178,13 @@ static bool mail_parameter(const struct parameter *p, unsigned extensions, struc
 		return !p->has_value || refuse(no, "bad value of", p->keyword);
 	}
 	if (extensions & EXTENSION_AUTH && is_keyword(p, "AUTH"))
-		return keep_once(&out->auth, p, slice_equal(p->value, SLICE("<>")) || is_xtext(p->value), no);
+		return keep_once(&out->auth, p,
+				 slice_equal(p->value, SLICE("<>")) || is_xtext(p->value), no);
 	if (extensions & EXTENSION_DSN && is_keyword(p, "RET"))
-		return keep_once(&out->ret, p, slice_equal_nocase(p->value, SLICE("FULL")) ||
-				 slice_equal_nocase(p->value, SLICE("HDRS")), no);
+		return keep_once(&out->ret, p,
+				 slice_equal_nocase(p->value, SLICE("FULL")) ||
+					 slice_equal_nocase(p->value, SLICE("HDRS")),
+				 no);
 	if (extensions & EXTENSION_DSN && is_keyword(p, "ENVID"))
 		return keep_once(&out->envid, p, p->value.n <= 100 && is_xtext(p->value), no);
 	return unknown(no, p->keyword);
@@ -192,7 +198,8 @@ static bool is_notify(struct slice value)
 	if (slice_equal_nocase(value, SLICE("NEVER")))
 		return true;
 	while (slice_cut(&rest, ',', &word))
-		if (!slice_equal_nocase(word, SLICE("SUCCESS")) && !slice_equal_nocase(word, SLICE("FAILURE")) &&
+		if (!slice_equal_nocase(word, SLICE("SUCCESS")) &&
+		    !slice_equal_nocase(word, SLICE("FAILURE")) &&
 		    !slice_equal_nocase(word, SLICE("DELAY")))
 			return false;
 	return value.n > 0;
@@ -203,10 +210,12 @@ static bool is_orcpt(struct slice value)
 {
 	size_t semicolon = slice_find(value, ';');
 
-	return value.n <= 500 && semicolon != SIZE_MAX && semicolon > 0 && is_xtext(slice_tail(value, semicolon + 1));
+	return value.n <= 500 && semicolon != SIZE_MAX && semicolon > 0 &&
+	       is_xtext(slice_tail(value, semicolon + 1));
 }
 
-static bool rcpt_parameter(const struct parameter *p, unsigned extensions, struct rcpt_argument *out, struct reply *no)
+static bool rcpt_parameter(const struct parameter *p, unsigned extensions,
+			   struct rcpt_argument *out, struct reply *no)
 {
 	if (extensions & EXTENSION_DSN && is_keyword(p, "NOTIFY"))
 		return keep_once(&out->notify, p, is_notify(p->value), no);
@@ -218,8 +227,8 @@ static bool rcpt_parameter(const struct parameter *p, unsigned extensions, struc
 /* ---- arguments ---- */
 
 /* "FROM:" and the path behind it; *rest goes on at the parameters. */
-static bool path_argument(struct slice *rest, struct slice keyword, enum smtp_verb verb, unsigned flags, const char *status, struct path *out,
-			  struct reply *no)
+static bool path_argument(struct slice *rest, struct slice keyword, enum smtp_verb verb,
+			  unsigned flags, const char *status, struct path *out, struct reply *no)
 {
 	struct fault why = {0};
 
@@ -233,20 +242,23 @@ static bool path_argument(struct slice *rest, struct slice keyword, enum smtp_ve
 		return false;
 	}
 	if (rest->n > 0 && !ascii_is_space(rest->p[0])) {
-		reply_set(no, 501, "5.5.4", "a blank must stand between the address and what follows");
+		reply_set(no, 501, "5.5.4",
+			  "a blank must stand between the address and what follows");
 		return false;
 	}
 	return true;
 }
 
-bool mail_argument_parse(struct slice argument, unsigned extensions, struct mail_argument *out, struct reply *no)
+bool mail_argument_parse(struct slice argument, unsigned extensions, struct mail_argument *out,
+			 struct reply *no)
 {
 	unsigned flags = PATH_NULL | (extensions & EXTENSION_SMTPUTF8 ? PATH_UTF8 : 0u);
 	struct slice word;
 	struct parameter p;
 
 	memset(out, 0, sizeof(*out));
-	if (!path_argument(&argument, SLICE("FROM:"), SMTP_MAIL, flags, "5.1.7", &out->reverse_path, no))
+	if (!path_argument(&argument, SLICE("FROM:"), SMTP_MAIL, flags, "5.1.7", &out->reverse_path,
+			   no))
 		return false;
 	while (slice_word(&argument, &word))
 		if (!parameter_split(word, &p, no) || !mail_parameter(&p, extensions, out, no))
@@ -258,14 +270,16 @@ bool mail_argument_parse(struct slice argument, unsigned extensions, struct mail
 	return true;
 }
 
-bool rcpt_argument_parse(struct slice argument, unsigned extensions, struct rcpt_argument *out, struct reply *no)
+bool rcpt_argument_parse(struct slice argument, unsigned extensions, struct rcpt_argument *out,
+			 struct reply *no)
 {
 	unsigned flags = PATH_POSTMASTER | (extensions & EXTENSION_SMTPUTF8 ? PATH_UTF8 : 0u);
 	struct slice word;
 	struct parameter p;
 
 	memset(out, 0, sizeof(*out));
-	if (!path_argument(&argument, SLICE("TO:"), SMTP_RCPT, flags, "5.1.3", &out->forward_path, no))
+	if (!path_argument(&argument, SLICE("TO:"), SMTP_RCPT, flags, "5.1.3", &out->forward_path,
+			   no))
 		return false;
 	while (slice_word(&argument, &word))
 		if (!parameter_split(word, &p, no) || !rcpt_parameter(&p, extensions, out, no))

@@ -13,7 +13,8 @@ void header_fini(struct header *h)
 	buf_fini(&h->field);
 }
 
-/* RFC 5322 2.2: printable ASCII without colon; blanks before the colon are RFC 5322 4.5's obsolete form. Its length, or SIZE_MAX. */
+/* RFC 5322 2.2: printable ASCII without colon; blanks before the colon are RFC 5322 4.5's obsolete
+ * form. Its length, or SIZE_MAX. */
 static size_t name_length(struct slice field)
 {
 	size_t i = 0, n;
@@ -41,7 +42,8 @@ static bool finish_field(struct header *h)
 		if (slice_equal_nocase(name, SLICE("received")))
 			h->n_received++;
 		if (h->fn != NULL)
-			h->fn(h->arg, name, slice_trim(slice_tail(field, slice_find(field, ':') + 1)), cut);
+			h->fn(h->arg, name,
+			      slice_trim(slice_tail(field, slice_find(field, ':') + 1)), cut);
 	}
 	buf_reset(&h->field);
 	h->cut = false;

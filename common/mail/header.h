@@ -1,7 +1,10 @@
-/* common/mail/header.h: the header of a message (RFC 5322 2.2) as it streams by: fields, how many Received, where it ends.
- * Touches: nothing outside itself. Memory: one field at a time, up to the maximum given; what is longer is cut, never refused.
+/* common/mail/header.h: the header of a message (RFC 5322 2.2) as it streams by: fields, how many
+ * Received, where it ends.
+ * Touches: nothing outside itself. Memory: one field at a time, up to the maximum given; what is
+ * longer is cut, never refused.
  *
- * A line that can be no field's (no colon, nothing or a blank before it) ends the header as an empty line does: it belongs to the body. */
+ * A line that can be no field's (no colon, nothing or a blank before it) ends the header as an
+ * empty line does: it belongs to the body. */
 #pragma once
 
 #include <stdbool.h>
@@ -11,20 +14,20 @@
 #include "common/base/buf.h"
 #include "common/base/slice.h"
 
-/* One whole field. name without colon; value without the blanks around it, CR LF of folded lines left in; cut: octets are missing at its end. Both live until
- * this returns. */
+/* One whole field. name without colon; value without the blanks around it, CR LF of folded lines
+ * left in; cut: octets are missing at its end. Both live until this returns. */
 typedef void header_field_fn(void *arg, struct slice name, struct slice value, bool cut);
 
 struct header {
-	struct buf field;       /* the field so far, as it stands in the message */
+	struct buf field; /* the field so far, as it stands in the message */
 	header_field_fn *fn;
 	void *arg;
 	uint32_t n_fields;
-	uint32_t n_received;    /* RFC 5321 6.3: what tells a loop */
-	bool at_start;          /* of a line */
-	bool after_cr;          /* at a line's start, a CR came */
+	uint32_t n_received; /* RFC 5321 6.3: what tells a loop */
+	bool at_start;	     /* of a line */
+	bool after_cr;	     /* at a line's start, a CR came */
 	bool cut;
-	bool ended;             /* the rest is body */
+	bool ended; /* the rest is body */
 };
 
 /* field_max: octets of one field that are kept, at least 16. fn may be NULL. */

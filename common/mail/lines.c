@@ -3,8 +3,9 @@
 #include <assert.h>
 #include <string.h>
 
-/* From p (within a line, or at the start of one that begins with no dot) on: the end of the longest run without a bare CR or LF and without a dot at a
- * line's start. l->place says what comes behind it; LINES_OVER: a bare one. Two memchr a line find all. */
+/* From p (within a line, or at the start of one that begins with no dot) on: the end of the longest
+ * run without a bare CR or LF and without a dot at a line's start. l->place says what comes behind
+ * it; LINES_OVER: a bare one. Two memchr a line find all. */
 static const char *run(struct lines *l, const char *p, const char *end)
 {
 	for (;;) {
@@ -38,7 +39,8 @@ static enum lines_found bare(struct lines *l)
 	return LINES_BARE;
 }
 
-/* The places where a single octet matters. True: what stands at **p and behind it goes on as a run; false: *p was taken, or *found says what it ended. */
+/* The places where a single octet matters. True: what stands at **p and behind it goes on as a run;
+ * false: *p was taken, or *found says what it ended. */
 static bool step(struct lines *l, const char **p, enum lines_found *found)
 {
 	char c = **p;

@@ -20,16 +20,20 @@ static bool is_utf8(struct slice s)
 	const unsigned char *p = (const unsigned char *)s.p;
 
 	for (size_t i = 0; i < s.n;) {
-		size_t n = p[i] < 0x80 ? 1 : p[i] >= 0xc2 && p[i] <= 0xdf ? 2 : (p[i] & 0xf0) == 0xe0 ? 3
-			 : p[i] >= 0xf0 && p[i] <= 0xf4 ? 4 : 0;
+		size_t n = p[i] < 0x80			  ? 1
+			   : p[i] >= 0xc2 && p[i] <= 0xdf ? 2
+			   : (p[i] & 0xf0) == 0xe0	  ? 3
+			   : p[i] >= 0xf0 && p[i] <= 0xf4 ? 4
+							  : 0;
 
 		if (n == 0 || n > s.n - i)
 			return false;
 		for (size_t k = 1; k < n; k++)
 			if ((p[i + k] & 0xc0) != 0x80)
 				return false;
-		if (n > 2 && ((p[i] == 0xe0 && p[i + 1] < 0xa0) || (p[i] == 0xed && p[i + 1] > 0x9f) ||
-			      (p[i] == 0xf0 && p[i + 1] < 0x90) || (p[i] == 0xf4 && p[i + 1] > 0x8f)))
+		if (n > 2 &&
+		    ((p[i] == 0xe0 && p[i + 1] < 0xa0) || (p[i] == 0xed && p[i + 1] > 0x9f) ||
+		     (p[i] == 0xf0 && p[i + 1] < 0x90) || (p[i] == 0xf4 && p[i + 1] > 0x8f)))
 			return false;
 		i += n;
 	}
@@ -149,8 +153,8 @@ static bool is_atext(char c, bool utf8)
 	       (utf8 && (unsigned char)c > 127);
 }
 
-/* A dot-string's length at the front of s; 0: there is none, or a dot stands where none may. Also what has a dot in front, at the end, or two together,
- * is refused: RFC 5321 4.1.2. */
+/* A dot-string's length at the front of s; 0: there is none, or a dot stands where none may. Also
+ * what has a dot in front, at the end, or two together, is refused: RFC 5321 4.1.2. */
 static size_t dot_string(struct slice s, bool utf8)
 {
 	size_t i = 0;
@@ -195,7 +199,8 @@ bool local_part_fold(struct slice local_part, struct buf *out)
 
 	if (local_part.n == 0)
 		return true;
-	if (!(local_part.p[0] == '"' ? append_unquoted(local_part, out) : buf_append(out, local_part)))
+	if (!(local_part.p[0] == '"' ? append_unquoted(local_part, out)
+				     : buf_append(out, local_part)))
 		return false;
 	for (size_t i = out->start + start; i < out->n; i++)
 		out->p[i] = ascii_lower(out->p[i]);
@@ -234,8 +239,10 @@ static bool parse_domain(struct slice *rest, unsigned flags, struct path *out, s
 
 	if (rest->n > 0 && rest->p[0] == '[') {
 		n = slice_find(*rest, ']');
-		if (n == SIZE_MAX || !address_literal_parse(slice_head(*rest, n + 1), &out->literal))
-			return wrong(why, "the address literal is not one: [192.0.2.1] or [IPv6:2001:db8::1]");
+		if (n == SIZE_MAX ||
+		    !address_literal_parse(slice_head(*rest, n + 1), &out->literal))
+			return wrong(why, "the address literal is not one: [192.0.2.1] or "
+					  "[IPv6:2001:db8::1]");
 		n++;
 	} else {
 		while (n < rest->n && rest->p[n] != '>' && rest->p[n] != ' ')
@@ -267,7 +274,8 @@ static bool parse_mailbox(struct slice *rest, unsigned flags, struct path *out, 
 		*rest = slice_tail(*rest, 1);
 		if (!parse_domain(rest, flags, out, why))
 			return false;
-	} else if (!(flags & PATH_POSTMASTER) || !slice_equal_nocase(out->local_part, SLICE("postmaster"))) {
+	} else if (!(flags & PATH_POSTMASTER) ||
+		   !slice_equal_nocase(out->local_part, SLICE("postmaster"))) {
 		return wrong(why, "the address has no domain");
 	}
 	out->mailbox = slice_head(all, all.n - rest->n);
@@ -277,7 +285,8 @@ static bool parse_mailbox(struct slice *rest, unsigned flags, struct path *out, 
 	return !out->utf8 || is_utf8(out->mailbox) || wrong(why, "the address is not UTF-8");
 }
 
-/* RFC 5321 4.1.2: A-d-l = At-domain *( "," At-domain ), then ":"; appendix C: "SHOULD be ignored". */
+/* RFC 5321 4.1.2: A-d-l = At-domain *( "," At-domain ), then ":"; appendix C: "SHOULD be ignored".
+ */
 static bool skip_source_route(struct slice *rest, unsigned flags, struct fault *why)
 {
 	size_t colon;
@@ -292,7 +301,8 @@ static bool skip_source_route(struct slice *rest, unsigned flags, struct fault *
 		return wrong(why, "the source route has no end");
 	route = slice_head(*rest, colon);
 	while (slice_cut(&route, ',', &hop))
-		if (hop.n < 2 || hop.p[0] != '@' || !domain_is_valid(slice_tail(hop, 1), flags & PATH_UTF8))
+		if (hop.n < 2 || hop.p[0] != '@' ||
+		    !domain_is_valid(slice_tail(hop, 1), flags & PATH_UTF8))
 			return wrong(why, "the source route is not one");
 	*rest = slice_tail(*rest, colon + 1);
 	return true;

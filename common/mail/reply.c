@@ -42,7 +42,8 @@ static bool encode_line(const struct reply *r, struct slice text, bool last, str
 {
 	size_t before = buf_length(out), room = LINE_MAX_BYTES - 2;
 
-	if (!buf_printf(out, "%03u%c%s%s", r->code, last ? ' ' : '-', r->status, r->status[0] ? " " : ""))
+	if (!buf_printf(out, "%03u%c%s%s", r->code, last ? ' ' : '-', r->status,
+			r->status[0] ? " " : ""))
 		return false;
 	room -= buf_length(out) - before;
 	return buf_append(out, slice_head(text, room)) && buf_append(out, SLICE("\r\n"));
@@ -70,7 +71,8 @@ bool reply_print(const struct reply *r, struct buf *out)
 
 /* ---- reading ---- */
 
-/* RFC 3463 2: class "." subject "." detail, one to three digits each of the latter. Its length, or 0. */
+/* RFC 3463 2: class "." subject "." detail, one to three digits each of the latter. Its length, or
+ * 0. */
 static size_t status_length(struct slice s, char class)
 {
 	size_t i = 2, start;
@@ -143,7 +145,9 @@ enum reply_read reply_read(struct slice *input, struct reply *r)
 		struct slice line;
 
 		if (end == SIZE_MAX)
-			return rest.n >= READ_LINE_MAX_BYTES || input->n >= READ_MAX_BYTES ? REPLY_BAD : REPLY_MORE;
+			return rest.n >= READ_LINE_MAX_BYTES || input->n >= READ_MAX_BYTES
+				       ? REPLY_BAD
+				       : REPLY_MORE;
 		line = slice_head(rest, end);
 		if (line.n > 0 && line.p[line.n - 1] == '\r')
 			line.n--;

@@ -17,7 +17,8 @@ const char *received_protocol(const struct received *r)
 
 static bool is_harmless(char c)
 {
-	return ascii_is_alnum(c) || c == '.' || c == '-' || c == '_' || c == ':' || c == '[' || c == ']';
+	return ascii_is_alnum(c) || c == '.' || c == '-' || c == '_' || c == ':' || c == '[' ||
+	       c == ']';
 }
 
 static bool append_harmless(struct slice s, struct buf *out)
@@ -48,14 +49,15 @@ static bool append_from(const struct received *r, struct buf *out)
 	return buf_append_cstr(out, "from ") &&
 	       (r->helo.n > 0 ? append_harmless(r->helo, out) : append_literal(&r->client, out)) &&
 	       buf_append_cstr(out, " (") && append_harmless(r->client_name, out) &&
-	       (r->client_name.n == 0 || buf_append_char(out, ' ')) && append_literal(&r->client, out) &&
-	       buf_append_cstr(out, ")\r\n\t");
+	       (r->client_name.n == 0 || buf_append_char(out, ' ')) &&
+	       append_literal(&r->client, out) && buf_append_cstr(out, ")\r\n\t");
 }
 
 bool received_append(const struct received *r, struct buf *out)
 {
-	bool ok = buf_append_cstr(out, "Received: ") && append_from(r, out) && buf_append_cstr(out, "by ") &&
-		  buf_append(out, r->by) && buf_printf(out, " with %s", received_protocol(r));
+	bool ok = buf_append_cstr(out, "Received: ") && append_from(r, out) &&
+		  buf_append_cstr(out, "by ") && buf_append(out, r->by) &&
+		  buf_printf(out, " with %s", received_protocol(r));
 
 	if (r->tls.n > 0)
 		ok = ok && buf_append_char(out, ' ') && buf_append(out, r->tls);

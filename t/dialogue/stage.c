@@ -1,12 +1,15 @@
-/* t/dialogue/stage.c: a stage for one smtpd: plays master, lookupd, resolvd and queued for it over common/ipc, by a script that is the addresses themselves:
+/* t/dialogue/stage.c: a stage for one smtpd: plays master, lookupd, resolvd and queued for it
+ * over common/ipc, by a script that is the addresses themselves:
  *
  *	…@test.com            ours; unknown@, disabled@, failing@ (lookupd fails), silent@ (never answers), else a mailbox
  *	…@relay.example       a domain that we relay for; any other is elsewhere
  *	test@test.com 1111    may log in; away@test.com (lookupd fails)
  *
- *	stage SMTPD FOLDER KIND TLS [relay] [no-certificate] [queued=away|busy] [NAME = VALUE]…
+ *	stage SMTPD FOLDER KIND TLS [relay] [no-certificate] [disk-full] [queued=away|busy] [NAME = VALUE]…
  *
- * Says "ready PORT" when smtpd is, and lives until its standard input ends; "stop" there tells smtpd to stop. FOLDER gets incoming/, and the log. */
+ * disk-full: no file of smtpd's can grow over 60 KiB.
+ * Says "ready PORT" when smtpd is, and lives until its standard input ends; "stop" there tells
+ * smtpd to stop. FOLDER gets incoming/, and the log. */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -40,7 +44,7 @@ struct stage {
 	struct ipc_server *lookupd, *resolvd, *queued;
 	struct tls_key *key;
 	struct buf certificate, settings;
-	bool relay, no_certificate, queued_away, queued_busy;
+	bool relay, no_certificate, disk_full, queued_away, queued_busy;
 	int listening;
 	uint16_t port;
 	struct loop_io input;
@@ -92,9 +96,13 @@ static enum rcpt_kind recipient_kind(struct slice path)
 static void answer_rcpt(struct stage *g, struct ipc_request *request, const struct ipc_rcpt_ask *m)
 {
 	bool local = slice_equal_nocase(domain_of(m->reverse_path), SLICE("test.com"));
-	struct ipc_message a = IPC_MESSAGE(rcpt_answer, .recipient = (uint8_t)recipient_kind(m->forward_path),
-					   .sender = m->reverse_path.n == 0 ? SENDER_NULL : local ? SENDER_LOCAL : SENDER_REMOTE,
-					   .relay = g->relay, .sender_owned = m->user.n > 0 && slice_equal(m->user, m->reverse_path));
+	struct ipc_message a =
+		IPC_MESSAGE(rcpt_answer, .recipient = (uint8_t)recipient_kind(m->forward_path),
+			    .sender = m->reverse_path.n == 0 ? SENDER_NULL
+				      : local		     ? SENDER_LOCAL
+							     : SENDER_REMOTE,
+			    .relay = g->relay,
+			    .sender_owned = m->user.n > 0 && slice_equal(m->user, m->reverse_path));
 
 	if (slice_starts(m->forward_path, SLICE("silent@")))
 		keep(g, request);
@@ -106,7 +114,8 @@ static void answer_rcpt(struct stage *g, struct ipc_request *request, const stru
 
 static void answer_auth(struct ipc_request *request, const struct ipc_auth_ask *m)
 {
-	bool good = slice_equal(m->user, SLICE("test@test.com")) && slice_equal(m->password, SLICE("1111"));
+	bool good = slice_equal(m->user, SLICE("test@test.com")) &&
+		    slice_equal(m->password, SLICE("1111"));
 	struct ipc_message a = IPC_MESSAGE(auth_answer, .accepted = good, .user = m->user);
 
 	if (slice_starts(m->user, SLICE("away@")))
@@ -123,7 +132,8 @@ static void answer_sign(struct stage *g, struct ipc_request *request, const stru
 
 	buf_init(&signature, 1024);
 	if (!slice_equal(tls_key_id(g->key), m->key_id) ||
-	    !tls_key_sign(g->key, (enum ipc_scheme)m->scheme, m->digest, m->input, &signature, &why)) {
+	    !tls_key_sign(g->key, (enum ipc_scheme)m->scheme, m->digest, m->input, &signature,
+			  &why)) {
 		answer_failed(request);
 	} else {
 		a = IPC_MESSAGE(sign_answer, .signature = buf_slice(&signature));
@@ -132,7 +142,8 @@ static void answer_sign(struct stage *g, struct ipc_request *request, const stru
 	buf_fini(&signature);
 }
 
-static void lookupd_asked(void *arg, struct ipc_request *request, const struct ipc_message *m, int *fd)
+static void lookupd_asked(void *arg, struct ipc_request *request, const struct ipc_message *m,
+			  int *fd)
 {
 	struct stage *g = arg;
 	struct ipc_message a;
@@ -147,7 +158,8 @@ static void lookupd_asked(void *arg, struct ipc_request *request, const struct i
 		answer_sign(g, request, &m->sign_ask);
 	} else if (m->type == IPC_TYPE_tickets_ask) {
 		random_fill(keys, sizeof(keys));
-		a = IPC_MESSAGE(tickets_answer, .keys = slice_of(keys, sizeof(keys)), .valid_ms = 3600000);
+		a = IPC_MESSAGE(tickets_answer, .keys = slice_of(keys, sizeof(keys)),
+				.valid_ms = 3600000);
 		ipc_answer(request, &a, -1);
 	} else {
 		answer_failed(request);
@@ -156,7 +168,8 @@ static void lookupd_asked(void *arg, struct ipc_request *request, const struct i
 
 /* ---- resolvd, queued ---- */
 
-static void resolvd_asked(void *arg, struct ipc_request *request, const struct ipc_message *m, int *fd)
+static void resolvd_asked(void *arg, struct ipc_request *request, const struct ipc_message *m,
+			  int *fd)
 {
 	struct ipc_message a = IPC_MESSAGE(dns_answer, .outcome = DNS_NO_NAME);
 
@@ -166,7 +179,8 @@ static void resolvd_asked(void *arg, struct ipc_request *request, const struct i
 	ipc_answer(request, &a, -1);
 }
 
-static void queued_asked(void *arg, struct ipc_request *request, const struct ipc_message *m, int *fd)
+static void queued_asked(void *arg, struct ipc_request *request, const struct ipc_message *m,
+			 int *fd)
 {
 	struct stage *g = arg;
 	struct ipc_message a = IPC_MESSAGE(done, .number = 1);
@@ -184,9 +198,11 @@ static struct ipc_server *serve(struct stage *g, enum ipc_role role, ipc_handler
 	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	struct fault why = {0};
-	struct ipc_server *s = ipc_server_create(g->loop, role, role == IPC_ROLE_QUEUED && g->queued_busy ? 1 : 64, fn, g, &why);
+	struct ipc_server *s = ipc_server_create(
+		g->loop, role, role == IPC_ROLE_QUEUED && g->queued_busy ? 1 : 64, fn, g, &why);
 
-	if (snprintf(to.sun_path, sizeof(to.sun_path), "%s/%s", g->folder, ipc_role_name(role)) >= (int)sizeof(to.sun_path))
+	if (snprintf(to.sun_path, sizeof(to.sun_path), "%s/%s", g->folder, ipc_role_name(role)) >=
+	    (int)sizeof(to.sun_path))
 		die("the folder's name is too long", NULL);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&to, sizeof(to)) < 0 || listen(fd, 16) < 0)
 		die(to.sun_path, NULL);
@@ -197,7 +213,8 @@ static struct ipc_server *serve(struct stage *g, enum ipc_role role, ipc_handler
 
 /* ---- master ---- */
 
-static void connect_asked(struct stage *g, struct ipc_request *request, const struct ipc_connect_ask *m)
+static void connect_asked(struct stage *g, struct ipc_request *request,
+			  const struct ipc_connect_ask *m)
 {
 	struct ipc_message a = IPC_MESSAGE(connect_answer, .n_workers = 2);
 	char path[200];
@@ -208,7 +225,8 @@ static void connect_asked(struct stage *g, struct ipc_request *request, const st
 		answer_failed(request);
 		return;
 	}
-	(void)snprintf(path, sizeof(path), "%s/%s", g->folder, ipc_role_name((enum ipc_role)m->role));
+	(void)snprintf(path, sizeof(path), "%s/%s", g->folder,
+		       ipc_role_name((enum ipc_role)m->role));
 	fd = ipc_connect_unix(path, &why);
 	if (fd < 0 || !ipc_hello_send(fd, IPC_ROLE_SMTPD, 0, &why))
 		die("cannot connect", &why);
@@ -216,7 +234,8 @@ static void connect_asked(struct stage *g, struct ipc_request *request, const st
 	fd_close(&fd);
 }
 
-static void master_asked(void *arg, struct ipc_request *request, const struct ipc_message *m, int *fd)
+static void master_asked(void *arg, struct ipc_request *request, const struct ipc_message *m,
+			 int *fd)
 {
 	struct stage *g = arg;
 
@@ -256,7 +275,8 @@ static int open_in(const struct stage *g, const char *name, int flags)
 	return fd;
 }
 
-static void give_octets(struct stage *g, const struct ipc_message *m, const char *name, struct slice octets)
+static void give_octets(struct stage *g, const struct ipc_message *m, const char *name,
+			struct slice octets)
 {
 	int fd = open_in(g, name, O_RDWR | O_CREAT | O_TRUNC);
 
@@ -270,9 +290,12 @@ static void give_octets(struct stage *g, const struct ipc_message *m, const char
 static void give_all(struct stage *g, const char *kind)
 {
 	struct ipc_message log = IPC_MESSAGE(log, .log_to = LOG_TO_FILE, .level = LOG_LEVEL_DEBUG);
-	struct ipc_message settings = IPC_MESSAGE(settings, .generation = 1), folder = IPC_MESSAGE(folder, .name = SLICE("incoming"));
-	struct ipc_message account = IPC_MESSAGE(account, .change = false), begin = IPC_MESSAGE(begin, .generation = 1), listener;
-	struct ipc_message file = IPC_MESSAGE(file, .name = SLICE("certificate"), .path = SLICE("certificate.pem"));
+	struct ipc_message settings = IPC_MESSAGE(settings, .generation = 1),
+			   folder = IPC_MESSAGE(folder, .name = SLICE("incoming"));
+	struct ipc_message account = IPC_MESSAGE(account, .change = false),
+			   begin = IPC_MESSAGE(begin, .generation = 1), listener;
+	struct ipc_message file =
+		IPC_MESSAGE(file, .name = SLICE("certificate"), .path = SLICE("certificate.pem"));
 	char line[100];
 	int fd = open_in(g, "log", O_WRONLY | O_CREAT | O_APPEND);
 
@@ -299,7 +322,8 @@ static void listen_somewhere(struct stage *g)
 	socklen_t n = sizeof(at);
 
 	g->listening = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (g->listening < 0 || bind(g->listening, (struct sockaddr *)&at, sizeof(at)) < 0 || listen(g->listening, 64) < 0 ||
+	if (g->listening < 0 || bind(g->listening, (struct sockaddr *)&at, sizeof(at)) < 0 ||
+	    listen(g->listening, 64) < 0 ||
 	    getsockname(g->listening, (struct sockaddr *)&at, &n) < 0)
 		die("cannot listen", NULL);
 	g->port = ntohs(at.sin_port);
@@ -307,12 +331,16 @@ static void listen_somewhere(struct stage *g)
 
 static int start_smtpd(struct stage *g, const char *program, const char *kind)
 {
+	const struct rlimit small = {61440, 61440};
 	int pair[2];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0 || (g->smtpd = fork()) < 0)
 		die("cannot start smtpd", NULL);
 	if (g->smtpd == 0) {
 		if (pair[1] == 3 ? fcntl(3, F_SETFD, 0) < 0 : dup2(pair[1], 3) < 0)
+			_exit(127);
+		if (g->disk_full &&
+		    (signal(SIGXFSZ, SIG_IGN) == SIG_ERR || setrlimit(RLIMIT_FSIZE, &small) < 0))
 			_exit(127);
 		execl(program, program, kind, "0", (char *)NULL);
 		_exit(127);
@@ -328,7 +356,8 @@ static void make_certificate(struct stage *g)
 
 	buf_init(&key, 1 << 16);
 	buf_init(&g->certificate, 1 << 16);
-	if (!tls_make_self_signed(SLICE("mx.test.com"), &g->certificate, &key, &why) || !tls_key_load(buf_slice(&key), &g->key, &why))
+	if (!tls_make_self_signed(SLICE("mx.test.com"), &g->certificate, &key, &why) ||
+	    !tls_key_load(buf_slice(&key), &g->key, &why))
 		die("cannot make a certificate", &why);
 	buf_fini(&key);
 }
@@ -353,6 +382,7 @@ static void read_options(struct stage *g, int argc, char **argv)
 	for (int i = 0; i < argc; i++) {
 		g->relay |= strcmp(argv[i], "relay") == 0;
 		g->no_certificate |= strcmp(argv[i], "no-certificate") == 0;
+		g->disk_full |= strcmp(argv[i], "disk-full") == 0;
 		g->queued_away |= strcmp(argv[i], "queued=away") == 0;
 		g->queued_busy |= strcmp(argv[i], "queued=busy") == 0;
 		if (strstr(argv[i], " = ") != NULL)
@@ -406,7 +436,8 @@ int main(int argc, char **argv)
 	g.resolvd = serve(&g, IPC_ROLE_RESOLVD, resolvd_asked);
 	g.queued = serve(&g, IPC_ROLE_QUEUED, queued_asked);
 	if (!fd_nonblocking(fd, &why) ||
-	    (g.channel = ipc_channel_create(g.loop, fd, IPC_ROLE_MASTER, IPC_ROLE_SMTPD, master_asked, gone, &g, &why)) == NULL)
+	    (g.channel = ipc_channel_create(g.loop, fd, IPC_ROLE_MASTER, IPC_ROLE_SMTPD,
+					    master_asked, gone, &g, &why)) == NULL)
 		die("channel", &why);
 	loop_io_init(&g.input, g.loop, STDIN_FILENO, on_input, &g);
 	if (!loop_io_want(&g.input, LOOP_READ))

@@ -6,6 +6,7 @@
   N: a new connection                X: the client closes, H: its sending side alone         W: 0.2  a pause, seconds
   ! stop          smtpd is told to   Q: 1            so many committed messages lie in the spool
   M: a line of the last message      L: regex        a line of the log, waited for
+  D:              the spool's folder is taken away
 
 %ID%, %DATE% and %PORT% stand for what changes, %TLS% for version and cipher, %X*10% for ten X."""
 import os, pathlib, re, shutil, socket, ssl, subprocess, sys, tempfile, time
@@ -133,6 +134,7 @@ class Dialogue:
             "W:": lambda s: time.sleep(float(s)),
             "! ": self.stage.tell,
             "Q:": lambda n: self.wait(lambda: len(self.stage.committed()) == int(n), f"{n} messages"),
+            "D:": lambda _: shutil.rmtree(self.stage.folder / "incoming"),
             "M:": lambda _: None,
             "L:": lambda r: self.wait(lambda: re.search(r, self.stage.log(), re.M), r),
         }

@@ -1,4 +1,5 @@
-/* t/fuzz/mail_header.c: a header in pieces gives the fields that it gives whole. The first octet is the size of the pieces. */
+/* t/fuzz/mail_header.c: a header in pieces gives the fields that it gives whole. The first octet is
+ * the size of the pieces. */
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -41,7 +42,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t n)
 		return 0;
 	buf_init(&whole, 1 << 20);
 	buf_init(&pieces, 1 << 20);
-	assert(read_in_pieces(message, message.n, &whole) == read_in_pieces(message, octets[0] % 40 + 1u, &pieces));
+	assert(read_in_pieces(message, message.n, &whole) ==
+	       read_in_pieces(message, octets[0] % 40 + 1u, &pieces));
 	assert(slice_equal(buf_slice(&whole), buf_slice(&pieces)));
 	buf_fini(&whole);
 	buf_fini(&pieces);

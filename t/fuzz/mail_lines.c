@@ -1,4 +1,5 @@
-/* t/fuzz/mail_lines.c: the line rules of DATA against a reading of them octet by octet, in pieces. The first octet is the size of the pieces. */
+/* t/fuzz/mail_lines.c: the line rules of DATA against a reading of them octet by octet, in pieces.
+ * The first octet is the size of the pieces. */
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -9,8 +10,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t n);
 
-/* The rules as one would say them: each line is ended by CR LF, holds neither by itself; a dot alone ends, a dot in front goes. *used: octets up to
- * the end of data. */
+/* The rules as one would say them: each line is ended by CR LF, holds neither by itself; a dot
+ * alone ends, a dot in front goes. *used: octets up to the end of data. */
 static enum lines_found by_the_rules(struct slice s, struct buf *content, size_t *used)
 {
 	size_t start = 0;

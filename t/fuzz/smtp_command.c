@@ -1,4 +1,5 @@
-/* t/fuzz/smtp_command.c: a client's line: verb, arguments, paths, and what is made of them again. Also a server's replies. */
+/* t/fuzz/smtp_command.c: a client's line: verb, arguments, paths, and what is made of them again.
+ * Also a server's replies. */
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -7,7 +8,8 @@
 #include "common/base/buf.h"
 #include "common/mail/command.h"
 
-#define ALL (EXTENSION_SIZE | EXTENSION_8BITMIME | EXTENSION_AUTH | EXTENSION_SMTPUTF8 | EXTENSION_DSN)
+#define ALL                                                                                        \
+	(EXTENSION_SIZE | EXTENSION_8BITMIME | EXTENSION_AUTH | EXTENSION_SMTPUTF8 | EXTENSION_DSN)
 
 int LLVMFuzzerTestOneInput(const uint8_t *octets, size_t n);
 

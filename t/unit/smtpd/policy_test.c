@@ -13,8 +13,10 @@
 #include "common/base/buf.h"
 #include "common/base/fd.h"
 
-static const char *const logins[] = {"no", "help", "yes"}, *const senders[] = {"null", "remote", "local"},
-		  *const recipients[] = {"remote", "local", "relay", "unknown", "disabled"}, *const answers[] = {"no", "yes"};
+static const char *const logins[] = {"no", "help", "yes"},
+			 *const senders[] = {"null", "remote", "local"},
+			 *const recipients[] = {"remote", "local", "relay", "unknown", "disabled"},
+			 *const answers[] = {"no", "yes"};
 
 struct row {
 	struct slice column[6];
@@ -48,9 +50,14 @@ static size_t rows_read(struct buf *text, struct row *rows, size_t max)
 /* login, sender, recipient, relay, own: places in the lists above, in the order of the enums. */
 static void check(const struct row *rows, size_t n, const size_t place[5])
 {
-	const char *words[5] = {logins[place[0]], senders[place[1]], recipients[place[2]], answers[place[3]], answers[place[4]]};
-	struct policy_facts f = {.authenticated = place[0] == 2, .auth_would_help = place[0] == 1, .sender = (enum sender_kind)place[1],
-				 .recipient = (enum rcpt_kind)place[2], .relay = place[3], .sender_owned = place[4]};
+	const char *words[5] = {logins[place[0]], senders[place[1]], recipients[place[2]],
+				answers[place[3]], answers[place[4]]};
+	struct policy_facts f = {.authenticated = place[0] == 2,
+				 .auth_would_help = place[0] == 1,
+				 .sender = (enum sender_kind)place[1],
+				 .recipient = (enum rcpt_kind)place[2],
+				 .relay = place[3],
+				 .sender_owned = place[4]};
 	const struct row *row = NULL;
 	struct reply no = {0};
 	char verdict[32] = "taken";
@@ -61,16 +68,19 @@ static void check(const struct row *rows, size_t n, const size_t place[5])
 		for (size_t k = 0; k < 5; k++)
 			all = all && matches(rows[i].column[k], words[k]);
 		if (all && row != NULL)
-			fail_msg("two rows for %s %s %s %s %s", words[0], words[1], words[2], words[3], words[4]);
+			fail_msg("two rows for %s %s %s %s %s", words[0], words[1], words[2],
+				 words[3], words[4]);
 		if (all)
 			row = &rows[i];
 	}
 	if (row == NULL)
-		fail_msg("no row for %s %s %s %s %s", words[0], words[1], words[2], words[3], words[4]);
+		fail_msg("no row for %s %s %s %s %s", words[0], words[1], words[2], words[3],
+			 words[4]);
 	if (!policy_recipient(&f, &no))
 		(void)snprintf(verdict, sizeof(verdict), "%u %s", no.code, no.status);
 	if (!slice_equal(row->column[5], slice_of_cstr(verdict)))
-		fail_msg("%s %s %s %s %s: %s, not %.*s", words[0], words[1], words[2], words[3], words[4], verdict, SLICE_PRINTF(row->column[5]));
+		fail_msg("%s %s %s %s %s: %s, not %.*s", words[0], words[1], words[2], words[3],
+			 words[4], verdict, SLICE_PRINTF(row->column[5]));
 }
 
 static void every_combination_is_judged_as_the_table_says(void **state)

@@ -1,4 +1,5 @@
-/* Sessions in a loop of the test's own, on socket pairs; resolvd is scripted. What goes over the wire is shown by t/dialogue; here is what only the inside shows. */
+/* Sessions in a loop of the test's own, on socket pairs; resolvd is scripted. What goes over the
+ * wire is shown by t/dialogue; here is what only the inside shows. */
 #include "smtpd/session.h"
 
 #include <fcntl.h>
@@ -63,7 +64,7 @@ struct fixture {
 	struct ipc_server *resolvd;
 	char folder[64], path[100];
 	const char *name; /* what PTR says */
-	bool confirms;    /* and its address is the client's */
+	bool confirms;	  /* and its address is the client's */
 	unsigned n_asked;
 };
 
@@ -95,10 +96,13 @@ static void dns_asked(void *arg, struct ipc_request *request, const struct ipc_m
 	(void)fd;
 	f->n_asked++;
 	if (m->dns_ask.type == 12)
-		assert_true(slice_equal(m->dns_ask.name, SLICE("7.2.0.192.in-addr.arpa")) ||
-			    slice_equal(m->dns_ask.name, SLICE("1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa")));
+		assert_true(
+			slice_equal(m->dns_ask.name, SLICE("7.2.0.192.in-addr.arpa")) ||
+			slice_equal(m->dns_ask.name, SLICE("1.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0."
+							   "0.0.0.0.0.8.b.d.0.1.0.0.2.ip6.arpa")));
 	else
-		assert_true(ip_parse(f->confirms ? SLICE("192.0.2.7") : SLICE("192.0.2.8"), &record.address));
+		assert_true(ip_parse(f->confirms ? SLICE("192.0.2.7") : SLICE("192.0.2.8"),
+				     &record.address));
 	buf_init(&list, 4096);
 	assert_true(ipc_put_dns_record(&list, &record));
 	a = IPC_MESSAGE(dns_answer, .outcome = DNS_OK, .records = buf_slice(&list));
@@ -115,20 +119,28 @@ static int set_up(void **state)
 
 	assert_non_null(f);
 	buf_init(&problems, 4096);
-	assert_true(settings_parse(SLICE("hostname = mx.test.com\n"), "settings", &f->settings, &problems));
+	assert_true(settings_parse(SLICE("hostname = mx.test.com\n"), "settings", &f->settings,
+				   &problems));
 	buf_fini(&problems);
 	assert_non_null(f->loop = loop_create(NULL));
 	(void)snprintf(f->folder, sizeof(f->folder), "/tmp/tassis-u.XXXXXX");
 	assert_non_null(mkdtemp(f->folder));
 	(void)snprintf(f->path, sizeof(f->path), "%s/resolvd", f->folder);
 	memcpy(to.sun_path, f->path, sizeof(f->path));
-	assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&to, sizeof(to)) == 0 && listen(fd, 8) == 0);
-	assert_non_null(f->resolvd = ipc_server_create(f->loop, IPC_ROLE_RESOLVD, 64, dns_asked, f, NULL));
+	assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&to, sizeof(to)) == 0 &&
+		    listen(fd, 8) == 0);
+	assert_non_null(
+		f->resolvd = ipc_server_create(f->loop, IPC_ROLE_RESOLVD, 64, dns_asked, f, NULL));
 	assert_true(ipc_server_listen(f->resolvd, fd, false, NULL));
 	for (size_t i = 0; i < IPC_N_ROLES; i++)
-		peers[i] = ipc_peer_create(f->loop, IPC_ROLE_SMTPD, (enum ipc_role)i, 0, 100, i == IPC_ROLE_RESOLVD ? connect_to : no_connection,
-					   f, NULL);
-	f->service = (struct service){.callbacks = &smtpd_service, .daemon = &f->smtpd, .loop = f->loop, .settings = f->settings, .kind = SLICE("smtp")};
+		peers[i] = ipc_peer_create(f->loop, IPC_ROLE_SMTPD, (enum ipc_role)i, 0, 100,
+					   i == IPC_ROLE_RESOLVD ? connect_to : no_connection, f,
+					   NULL);
+	f->service = (struct service){.callbacks = &smtpd_service,
+				      .daemon = &f->smtpd,
+				      .loop = f->loop,
+				      .settings = f->settings,
+				      .kind = SLICE("smtp")};
 	f->smtpd.folder = open(f->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(smtpd_service.start(&f->service, &f->smtpd, NULL));
 	ended = false;
@@ -167,8 +179,10 @@ static int come(struct fixture *f, const char *address)
 	int pair[2];
 
 	assert_true(ip_parse(slice_of_cstr(address), &ip));
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
-	assert_true(session_create(&f->smtpd, pair[0], &ip, 4321, NULL, LISTENER_TLS_NONE, SLICE("test")));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair),
+			 0);
+	assert_true(session_create(&f->smtpd, pair[0], &ip, 4321, NULL, LISTENER_TLS_NONE,
+				   SLICE("test")));
 	return pair[1];
 }
 
@@ -401,17 +415,27 @@ static void a_stop_waits_no_longer_than_it_may(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(an_idle_plain_session_is_below_4000_octets, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(others_have_their_turn_after_64_steps, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_client_that_reads_nothing_is_read_nothing_from, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_name_that_dns_confirms_is_the_clients, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_name_whose_address_is_another_is_none, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(an_idle_plain_session_is_below_4000_octets, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(others_have_their_turn_after_64_steps, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(a_client_that_reads_nothing_is_read_nothing_from,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_name_that_dns_confirms_is_the_clients, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(a_name_whose_address_is_another_is_none, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(a_ptr_that_is_no_domain_is_none, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_client_may_leave_while_dns_is_asked, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_session_that_says_nothing_is_told_after_its_limit, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(without_a_folder_it_does_not_start, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_stop_without_sessions_ends_at_once, set_up, tear_down),
-		cmocka_unit_test_setup_teardown(a_stop_waits_no_longer_than_it_may, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(a_client_may_leave_while_dns_is_asked, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(a_session_that_says_nothing_is_told_after_its_limit,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(without_a_folder_it_does_not_start, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(a_stop_without_sessions_ends_at_once, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(a_stop_waits_no_longer_than_it_may, set_up,
+						tear_down),
 	};
 
 	log_open("smtpd", open("/dev/null", O_WRONLY | O_CLOEXEC), false, LOG_LEVEL_ERROR);

@@ -14,7 +14,8 @@
 #include "common/base/fault.h"
 #include "common/base/fd.h"
 
-#define ALL (EXTENSION_SIZE | EXTENSION_8BITMIME | EXTENSION_AUTH | EXTENSION_SMTPUTF8 | EXTENSION_DSN)
+#define ALL                                                                                        \
+	(EXTENSION_SIZE | EXTENSION_8BITMIME | EXTENSION_AUTH | EXTENSION_SMTPUTF8 | EXTENSION_DSN)
 
 static void print_pair(struct buf *out, const char *key, struct slice value)
 {
@@ -22,7 +23,8 @@ static void print_pair(struct buf *out, const char *key, struct slice value)
 		buf_printf(out, " %s=%.*s", key, SLICE_PRINTF(value));
 }
 
-static bool print_mail(struct slice argument, unsigned extensions, struct buf *out, struct reply *no)
+static bool print_mail(struct slice argument, unsigned extensions, struct buf *out,
+		       struct reply *no)
 {
 	struct mail_argument m;
 
@@ -39,7 +41,8 @@ static bool print_mail(struct slice argument, unsigned extensions, struct buf *o
 	return true;
 }
 
-static bool print_rcpt(struct slice argument, unsigned extensions, struct buf *out, struct reply *no)
+static bool print_rcpt(struct slice argument, unsigned extensions, struct buf *out,
+		       struct reply *no)
 {
 	struct rcpt_argument r;
 
@@ -125,8 +128,10 @@ static void parameters_of_what_was_not_offered_are_unknown(void **state)
 		struct buf out;
 
 		buf_init(&out, 2000);
-		assert_true(understand(slice_of_cstr(cases[i].line), cases[i].extension, &out, &no));
-		assert_false(understand(slice_of_cstr(cases[i].line), ALL & ~cases[i].extension, &out, &no));
+		assert_true(
+			understand(slice_of_cstr(cases[i].line), cases[i].extension, &out, &no));
+		assert_false(understand(slice_of_cstr(cases[i].line), ALL & ~cases[i].extension,
+					&out, &no));
 		assert_int_equal(no.code, 555);
 		assert_string_equal(no.status, "5.5.4");
 		buf_fini(&out);
@@ -135,7 +140,8 @@ static void parameters_of_what_was_not_offered_are_unknown(void **state)
 
 static void control_characters_make_no_command(void **state)
 {
-	static const struct slice lines[] = {{"NOOP \0", 6}, {"NO\rOP", 5}, {"NOOP\n", 5}, {"NOOP \x7f", 6}};
+	static const struct slice lines[] = {
+		{"NOOP \0", 6}, {"NO\rOP", 5}, {"NOOP\n", 5}, {"NOOP \x7f", 6}};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LENGTH(lines); i++) {

@@ -13,7 +13,8 @@
 
 static void note(void *arg, struct slice name, struct slice value, bool cut)
 {
-	assert_true(buf_printf(arg, "%.*s=%.*s%s|", SLICE_PRINTF(name), SLICE_PRINTF(value), cut ? "~" : ""));
+	assert_true(buf_printf(arg, "%.*s=%.*s%s|", SLICE_PRINTF(name), SLICE_PRINTF(value),
+			       cut ? "~" : ""));
 }
 
 /* The fields found in message, fed whole and in pieces of every size. */
@@ -57,7 +58,8 @@ static void folded_fields_are_one(void **state)
 static void received_is_counted_in_any_case(void **state)
 {
 	(void)state;
-	expect("Received: 1\r\nRECEIVED: 2\r\nReceived : 3\r\nX-Received: 4\r\nreceived:5\r\n 6\r\n\r\nReceived: 7\r\n",
+	expect("Received: 1\r\nRECEIVED: 2\r\nReceived : 3\r\nX-Received: 4\r\nreceived:5\r\n "
+	       "6\r\n\r\nReceived: 7\r\n",
 	       "Received=1|RECEIVED=2|Received=3|X-Received=4|received=5\r\n 6|", 4, true);
 }
 
@@ -81,7 +83,9 @@ static void a_message_without_body_has_its_last_field(void **state)
 static void a_long_field_is_cut_and_counted(void **state)
 {
 	(void)state;
-	expect("Received: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\r\nB: 2\r\n\r\n",
+	expect("Received: "
+	       "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+	       "\r\nB: 2\r\n\r\n",
 	       "Received=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa~|B=2|", 1, true);
 }
 

@@ -29,7 +29,8 @@ static void unescape(struct slice s, struct buf *out)
 }
 
 /* Feeds input in pieces: up to cut, then the rest; with cut 0, octet by octet. */
-static enum lines_found feed(struct slice input, size_t cut, struct buf *content, struct slice *rest)
+static enum lines_found feed(struct slice input, size_t cut, struct buf *content,
+			     struct slice *rest)
 {
 	enum lines_found found = LINES_MORE;
 	struct lines l;

@@ -18,7 +18,8 @@ static void assert_slice(struct slice got, struct slice wanted, struct slice lin
 	if (slice_equal(wanted, SLICE("-")))
 		wanted = SLICE_EMPTY;
 	if (!slice_equal(got, wanted))
-		fail_msg("%.*s: got \"%.*s\", wanted \"%.*s\"", SLICE_PRINTF(line), SLICE_PRINTF(got), SLICE_PRINTF(wanted));
+		fail_msg("%.*s: got \"%.*s\", wanted \"%.*s\"", SLICE_PRINTF(line),
+			 SLICE_PRINTF(got), SLICE_PRINTF(wanted));
 }
 
 static void check_vector(struct slice line)
@@ -117,7 +118,8 @@ static void long_local_parts_and_paths_are_refused(void **state)
 
 static void utf8_must_be_whole(void **state)
 {
-	static const char *const wrong[] = {"\xc3", "\xc0\xaf", "\xed\xa0\x80", "\xf5\x80\x80\x80", "\xe0\x80\x80", "\x80"};
+	static const char *const wrong[] = {
+		"\xc3", "\xc0\xaf", "\xed\xa0\x80", "\xf5\x80\x80\x80", "\xe0\x80\x80", "\x80"};
 	struct path path;
 	struct fault why;
 	char text[64];
@@ -156,7 +158,9 @@ static void domains_become_lower_case_a_labels(void **state)
 	assert_true(domain_to_ascii(SLICE("Example.COM."), &out, &why));
 	assert_true(slice_equal(buf_slice(&out), SLICE("example.com")));
 	buf_reset(&out);
-	assert_true(domain_to_ascii(SLICE("B\xc3\xbc" "cher.example"), &out, &why));
+	assert_true(domain_to_ascii(SLICE("B\xc3\xbc"
+					  "cher.example"),
+				    &out, &why));
 	assert_true(slice_equal(buf_slice(&out), SLICE("xn--bcher-kva.example")));
 	assert_false(domain_to_ascii(SLICE("a b"), &out, &why));
 	assert_false(domain_to_ascii(SLICE(""), &out, &why));

@@ -113,8 +113,9 @@ static void a_half_reply_takes_nothing(void **state)
 
 static void what_is_no_reply_is_told(void **state)
 {
-	static const char *const bad[] = {"hello\r\n", "2500 x\r\n", "25\r\n", "199 x\r\n", "600 x\r\n", "250-a\r\n251 b\r\n", "25x a\r\n",
-					  "\r\n", "250_a\r\n"};
+	static const char *const bad[] = {"hello\r\n", "2500 x\r\n", "25\r\n",
+					  "199 x\r\n", "600 x\r\n",  "250-a\r\n251 b\r\n",
+					  "25x a\r\n", "\r\n",	     "250_a\r\n"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
@@ -131,8 +132,9 @@ static void only_a_status_of_the_codes_class_is_one(void **state)
 	static const struct {
 		const char *line, *status, *text;
 	} cases[] = {
-		{"550 5.1.1 x\r\n", "5.1.1", "x"},	 {"550 4.1.1 x\r\n", "", "4.1.1 x"}, {"550 5.1.1\r\n", "5.1.1", ""},
-		{"550 5.1.1234 x\r\n", "", "5.1.1234 x"}, {"550 5.1 x\r\n", "", "5.1 x"},     {"550 5.1.1x\r\n", "", "5.1.1x"},
+		{"550 5.1.1 x\r\n", "5.1.1", "x"},	{"550 4.1.1 x\r\n", "", "4.1.1 x"},
+		{"550 5.1.1\r\n", "5.1.1", ""},		{"550 5.1.1234 x\r\n", "", "5.1.1234 x"},
+		{"550 5.1 x\r\n", "", "5.1 x"},		{"550 5.1.1x\r\n", "", "5.1.1x"},
 		{"250 2.0.0 ok\a\r\n", "2.0.0", "ok?"},
 	};
 

@@ -16,8 +16,12 @@
 
 static struct received sample(void)
 {
-	struct received r = {.helo = SLICE("mail.example.org"), .client_name = SLICE("mx.example.org"), .by = SLICE("mx.test.com"),
-			     .extended = true, .id = SLICE("06edp3yhs00000000000aa"), .at_us = AT_US};
+	struct received r = {.helo = SLICE("mail.example.org"),
+			     .client_name = SLICE("mx.example.org"),
+			     .by = SLICE("mx.test.com"),
+			     .extended = true,
+			     .id = SLICE("06edp3yhs00000000000aa"),
+			     .at_us = AT_US};
 
 	if (!ip_parse(SLICE("192.0.2.1"), &r.client))
 		abort();
@@ -39,7 +43,8 @@ static void received_tells_from_by_with_id_and_date(void **state)
 	struct received r = sample();
 
 	(void)state;
-	expect(&r, "Received: from mail.example.org (mx.example.org [192.0.2.1])\r\n\tby mx.test.com with ESMTP\r\n"
+	expect(&r, "Received: from mail.example.org (mx.example.org [192.0.2.1])\r\n\tby "
+		   "mx.test.com with ESMTP\r\n"
 		   "\tid 06edp3yhs00000000000aa;\r\n\tWed, 25 Nov 2026 16:00:15 +0000\r\n");
 }
 
@@ -55,7 +60,8 @@ static void received_names_the_one_recipient_and_the_cipher(void **state)
 	assert_true(ip_parse(SLICE("2001:db8::1"), &r.client));
 	expect(&r, "Received: from mail.example.org ([IPv6:2001:db8::1])\r\n"
 		   "\tby mx.test.com with ESMTPS (TLSv1.3:TLS_AES_256_GCM_SHA384:256)\r\n"
-		   "\tid 06edp3yhs00000000000aa for <bob@test.com>;\r\n\tWed, 25 Nov 2026 16:00:15 +0000\r\n");
+		   "\tid 06edp3yhs00000000000aa for <bob@test.com>;\r\n\tWed, 25 Nov 2026 16:00:15 "
+		   "+0000\r\n");
 }
 
 static void a_client_cannot_write_into_received(void **state)
@@ -64,7 +70,8 @@ static void a_client_cannot_write_into_received(void **state)
 
 	(void)state;
 	r.helo = SLICE("a(b)\r\n;\"<x>");
-	expect(&r, "Received: from a?b??????x? (mx.example.org [192.0.2.1])\r\n\tby mx.test.com with ESMTP\r\n"
+	expect(&r, "Received: from a?b??????x? (mx.example.org [192.0.2.1])\r\n\tby mx.test.com "
+		   "with ESMTP\r\n"
 		   "\tid 06edp3yhs00000000000aa;\r\n\tWed, 25 Nov 2026 16:00:15 +0000\r\n");
 }
 
@@ -102,7 +109,8 @@ static void return_path_holds_the_reverse_path(void **state)
 	buf_init(&out, 100);
 	assert_true(return_path_append(SLICE_EMPTY, &out));
 	assert_true(return_path_append(SLICE("ann@example.org"), &out));
-	assert_string_equal(buf_cstr(&out), "Return-Path: <>\r\nReturn-Path: <ann@example.org>\r\n");
+	assert_string_equal(buf_cstr(&out),
+			    "Return-Path: <>\r\nReturn-Path: <ann@example.org>\r\n");
 	buf_fini(&out);
 }
 
