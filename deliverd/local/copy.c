@@ -8,15 +8,25 @@
 
 static const struct slice return_path = {"return-path:", 12};
 
+/* A path stands in a header field: whatever it holds, the field is one line. */
+static void append_path(struct buf *out, struct slice path)
+{
+	for (size_t i = 0; i < path.n; i++)
+		buf_append_char(out, ascii_is_control(path.p[i]) ? '?' : path.p[i]);
+}
+
 bool copy_begin(struct copy *c, struct slice reverse_path, struct slice delivered_to, struct buf *out)
 {
 	size_t before = buf_length(out);
 
 	*c = (struct copy){.lines = delivered_to.n ? 2 : 1};
 	buf_init(&c->held, HELD_OCTETS);
-	buf_printf(out, "Return-Path: <%.*s>\n", SLICE_PRINTF(reverse_path));
+	buf_append_cstr(out, "Return-Path: <");
+	append_path(out, reverse_path);
+	buf_append_cstr(out, delivered_to.n ? ">\nDelivered-To: " : ">\n");
+	append_path(out, delivered_to);
 	if (delivered_to.n)
-		buf_printf(out, "Delivered-To: %.*s\n", SLICE_PRINTF(delivered_to));
+		buf_append_char(out, '\n');
 	c->size_bytes = buf_length(out) - before;
 	return !out->failed;
 }

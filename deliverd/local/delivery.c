@@ -141,20 +141,17 @@ static bool name_for(const struct delivery *d, const struct delivery_result *r, 
 	return maildir_name(d->received_us, d->id, r->forward_path, d->hostname, out, size, why);
 }
 
-/* Writes the file for the first usable recipient. */
-static bool write_file(const struct delivery *d, const struct delivery_result *first, struct maildir_file *f, struct fault *why)
+static bool write_file(const struct delivery *d, const struct spool_header *h, const struct delivery_result *r, const char *name, struct maildir_file *f,
+		       struct fault *why)
 {
-	struct spool_header h;
 	struct copy c = {0};
 	struct buf out;
-	char name[sizeof(f->name)];
 	bool ok;
 
 	buf_init(&out, 4 * CHUNK_BYTES);
 	/* With several recipients the file is one for all, and must not say whose it is. */
-	ok = spool_header_read(d->fd, d->id, &h, why) && name_for(d, first, name, sizeof(name), why) &&
-	     copy_begin(&c, d->reverse_path, d->n_results == 1 ? first->forward_path : SLICE_EMPTY, &out) &&
-	     maildir_begin(f, d->root, first->folder, name, why) && write_message(d, &h, &c, f, &out, why);
+	ok = copy_begin(&c, d->reverse_path, d->n_results == 1 ? r->forward_path : SLICE_EMPTY, &out) &&
+	     maildir_begin(f, d->root, r->folder, name, why) && write_message(d, h, &c, f, &out, why);
 	if (ok)
 		maildir_seal(f, c.size_bytes, c.size_bytes + c.lines);
 	buf_fini(&out);
@@ -162,12 +159,19 @@ static bool write_file(const struct delivery *d, const struct delivery_result *f
 	return ok;
 }
 
-static bool is_usable(const struct delivery_result *r)
+/* Not stored, and nothing has failed. */
+static bool is_open(const struct delivery_result *r)
 {
-	return r->why->text[0] == '\0';
+	return !r->delivered && !r->put && r->why->text[0] == '\0';
 }
 
-/* Links the file for every further recipient. Recipients whose mailbox is the same folder have files of their own names there. */
+static void note(struct delivery_result *r, enum maildir_put put)
+{
+	r->put = put == MAILDIR_PUT;
+	r->delivered = put == MAILDIR_WAS_THERE;
+}
+
+/* Recipients whose mailbox is the same folder have files of their own names there. */
 static void link_others(struct delivery *d, size_t first, const struct maildir_file *f)
 {
 	char name[sizeof(f->name)];
@@ -175,43 +179,65 @@ static void link_others(struct delivery *d, size_t first, const struct maildir_f
 	for (size_t i = first + 1; i < d->n_results; i++) {
 		struct delivery_result *r = &d->results[i];
 
-		if (is_usable(r))
-			r->delivered = name_for(d, r, name, sizeof(name), r->why) && maildir_link(f, r->folder, name, r->why);
+		if (is_open(r) && name_for(d, r, name, sizeof(name), r->why))
+			note(r, maildir_link(f, r->folder, name, r->why));
 	}
 }
 
-/* Nothing of what this file is can be said to be delivered. */
-static void fail_all(struct delivery *d, const struct fault *why)
+/* All that was put of f is durable, or is taken back. */
+static void settle(struct delivery *d, struct maildir_file *f)
 {
+	char name[sizeof(f->name)];
+	struct fault why = {0};
+	size_t n_put = 0;
+	bool ok;
+
+	for (size_t i = 0; i < d->n_results; i++)
+		n_put += d->results[i].put;
+	ok = n_put == 0 || maildir_sync(f, &why);
 	for (size_t i = 0; i < d->n_results; i++) {
-		if (is_usable(&d->results[i]))
-			*d->results[i].why = *why;
-		d->results[i].delivered = false;
+		struct delivery_result *r = &d->results[i];
+
+		if (!ok && r->put) {
+			*r->why = why;
+			if (name_for(d, r, name, sizeof(name), NULL))
+				maildir_withdraw(f, r->folder, name);
+		}
+		r->delivered = r->delivered || (ok && r->put);
+		r->put = false;
 	}
+}
+
+/* Writes a file for one recipient, and links it for all after it that are open and can share it. */
+static void store(struct delivery *d, const struct spool_header *h, size_t first)
+{
+	struct delivery_result *r = &d->results[first];
+	struct maildir_file f = {.fd = -1};
+	char name[sizeof(f.name)];
+
+	if (name_for(d, r, name, sizeof(name), r->why) && write_file(d, h, r, name, &f, r->why)) {
+		link_others(d, first, &f);
+		note(r, maildir_publish(&f, r->why));
+		settle(d, &f);
+	}
+	maildir_end(&f);
 }
 
 void delivery_run(struct delivery *d)
 {
-	struct maildir_file f = {.fd = -1};
+	struct spool_header h;
 	struct fault why = {0};
-	size_t first = 0;
+	bool ok = spool_header_read(d->fd, d->id, &h, &why);
 
-	/* A mailbox that cannot be written to must not stand in the way of the others: the next one takes the file. */
-	for (;; first++) {
-		while (first < d->n_results && !is_usable(&d->results[first]))
-			first++;
-		if (first == d->n_results)
-			return;
-		if (write_file(d, &d->results[first], &f, &why))
-			break;
-		maildir_end(&f);
-		*d->results[first].why = why;
+	/* Each turn of the loop is done with at least one; a mailbox that cannot be written to does not stand in the way of the others. */
+	for (size_t i = 0; i < d->n_results; i++) {
+		if (!is_open(&d->results[i]))
+			continue;
+		if (ok)
+			store(d, &h, i);
+		else
+			*d->results[i].why = why;
 	}
-	link_others(d, first, &f);
-	d->results[first].delivered = maildir_publish(&f, d->results[first].why);
-	if (!maildir_sync(&f, &why))
-		fail_all(d, &why);
-	maildir_end(&f);
 }
 
 size_t delivery_n_results(const struct delivery *d)

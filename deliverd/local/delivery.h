@@ -15,6 +15,7 @@ struct fault;
 struct delivery_result {
 	uint32_t index; /* queued's number of the recipient */
 	bool delivered; /* else deferred: nothing local is refused for good */
+	bool put;       /* within delivery_run: it stands in the mailbox and is not durable yet */
 	struct slice forward_path, folder;
 	struct fault *why; /* not delivered */
 };

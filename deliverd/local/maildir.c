@@ -12,6 +12,7 @@
 #include "common/base/fd.h"
 
 #define FOLDER_MAX 1000
+#define HOSTNAME_OCTETS 128
 #define PATH_OCTETS (FOLDER_MAX + 512)
 
 bool maildir_folder_is_valid(struct slice folder)
@@ -31,11 +32,12 @@ bool maildir_name(uint64_t received_us, struct slice id, struct slice recipient,
 {
 	uint32_t hash = crc32c(0, recipient.p, recipient.n);
 	int n = snprintf(out, size, "%llu.M%06lluI%.*sR%08x.%.*s", (unsigned long long)(received_us / 1000000),
-			 (unsigned long long)(received_us % 1000000), SLICE_PRINTF(id), hash, SLICE_PRINTF(hostname));
+			 (unsigned long long)(received_us % 1000000), SLICE_PRINTF(id), hash,
+			 SLICE_PRINTF(slice_head(hostname, HOSTNAME_OCTETS)));
 
 	if (n > 0 && (size_t)n < size)
 		return true;
-	fault_set(why, "4.3.5", "the name of the host is too long for a file name");
+	fault_set(why, "4.3.5", "\"%.*s\" is too long for a file name", SLICE_PRINTF(id));
 	return false;
 }
 
@@ -117,21 +119,6 @@ bool maildir_write(struct maildir_file *f, struct slice octets, struct fault *wh
 	return false;
 }
 
-/* There is a file of that name in new/ already: an earlier attempt's, which counts; this one goes. */
-static bool take_earlier(struct maildir_file *f, const char *tmp, const char *new, struct fault *why)
-{
-	int fd = openat(f->root, new, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-
-	if (fd < 0) {
-		fault_errno(why, "4.3.0", "cannot open what an earlier attempt left in the mailbox %.*s", SLICE_PRINTF(f->folder));
-		return false;
-	}
-	fd_close(&f->fd);
-	f->fd = fd;
-	unlinkat(f->root, tmp, 0);
-	return true;
-}
-
 void maildir_seal(struct maildir_file *f, uint64_t size_bytes, uint64_t virtual_bytes)
 {
 	/* Asks for nothing to be durable: it only has the data on its way before the name is. */
@@ -144,18 +131,27 @@ static void make_final_path(char out[PATH_OCTETS], struct slice folder, const ch
 	snprintf(out, PATH_OCTETS, "%.*s/new/%s%s", SLICE_PRINTF(folder), name, sizes);
 }
 
-static bool sync_earlier(int root, const char *path, struct fault *why)
+/* A file of that name is there: an earlier attempt's, which died before it could say so. One whose data the disk refuses is none. */
+static enum maildir_put take_earlier(int root, const char *path, struct fault *why)
 {
 	int fd = openat(root, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	bool ok = fd >= 0 && fsync(fd) == 0;
 
 	if (!ok)
 		fault_errno(why, "4.3.0", "cannot make durable what an earlier attempt left at %s", path);
+	if (!ok && fd >= 0)
+		unlinkat(root, path, 0);
 	fd_close(&fd);
-	return ok;
+	return ok ? MAILDIR_WAS_THERE : MAILDIR_FAILED;
 }
 
-bool maildir_link(const struct maildir_file *f, struct slice folder, const char *name, struct fault *why)
+/* Another file system; one that knows no links; too many of them. */
+static bool is_impossible(int error)
+{
+	return error == EXDEV || error == EPERM || error == EOPNOTSUPP || error == EMLINK;
+}
+
+enum maildir_put maildir_link(const struct maildir_file *f, struct slice folder, const char *name, struct fault *why)
 {
 	char from[PATH_OCTETS], to[PATH_OCTETS];
 
@@ -163,41 +159,59 @@ bool maildir_link(const struct maildir_file *f, struct slice folder, const char 
 	make_final_path(to, folder, name, f->sizes);
 	for (int tries = 0; tries < 2; tries++) {
 		if (linkat(f->root, from, f->root, to, 0) == 0)
-			return true;
+			return MAILDIR_PUT;
 		if (errno == EEXIST)
-			return sync_earlier(f->root, to, why);
+			return take_earlier(f->root, to, why);
+		if (is_impossible(errno))
+			return MAILDIR_IMPOSSIBLE;
 		if (errno != ENOENT)
 			break;
 		if (!make_maildir(f->root, folder, why))
-			return false;
+			return MAILDIR_FAILED;
 	}
 	fault_errno(why, "4.3.0", "cannot put the message into the mailbox %.*s", SLICE_PRINTF(folder));
-	return false;
+	return MAILDIR_FAILED;
 }
 
-bool maildir_publish(struct maildir_file *f, struct fault *why)
+/* As rename, but never over a file that is there; a file system that cannot say so (NFS) has link for it. */
+static bool rename_to_new(const struct maildir_file *f, const char *tmp, const char *new)
+{
+	if (renameat2(f->root, tmp, f->root, new, RENAME_NOREPLACE) == 0)
+		return true;
+	if (errno != EINVAL || linkat(f->root, tmp, f->root, new, 0) < 0)
+		return false;
+	unlinkat(f->root, tmp, 0);
+	return true;
+}
+
+enum maildir_put maildir_publish(struct maildir_file *f, struct fault *why)
 {
 	char tmp[PATH_OCTETS], new[PATH_OCTETS];
 
 	make_path(tmp, f->folder, "tmp", f->name);
 	make_final_path(new, f->folder, f->name, f->sizes);
-	if (renameat2(f->root, tmp, f->root, new, RENAME_NOREPLACE) == 0)
-		goto published;
-	if (errno == EEXIST) {
-		if (take_earlier(f, tmp, new, why))
-			goto published;
-		return false;
-	}
-	/* A file system that cannot do without replacing (NFS): link says the same. */
-	if (errno == EINVAL && linkat(f->root, tmp, f->root, new, 0) == 0) {
-		unlinkat(f->root, tmp, 0);
-		goto published;
+	for (int tries = 0; tries < 2; tries++) {
+		if (rename_to_new(f, tmp, new)) {
+			f->name[0] = '\0';
+			return MAILDIR_PUT;
+		}
+		if (errno == EEXIST)
+			return take_earlier(f->root, new, why); /* maildir_end removes ours; its links need its data, so it stays open until then */
+		if (errno != ENOENT)
+			break;
+		if (!make_maildir(f->root, f->folder, why)) /* tmp/ was there; new/ may not be */
+			return MAILDIR_FAILED;
 	}
 	fault_errno(why, "4.3.0", "cannot put the message into the mailbox %.*s", SLICE_PRINTF(f->folder));
-	return false;
-published:
-	f->name[0] = '\0';
-	return true;
+	return MAILDIR_FAILED;
+}
+
+void maildir_withdraw(const struct maildir_file *f, struct slice folder, const char *name)
+{
+	char path[PATH_OCTETS];
+
+	make_final_path(path, folder, name, f->sizes);
+	unlinkat(f->root, path, 0);
 }
 
 bool maildir_sync(struct maildir_file *f, struct fault *why)

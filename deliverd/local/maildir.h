@@ -24,9 +24,18 @@ struct maildir_file {
 	char sizes[64];       /* what stands behind the name in new/ */
 };
 
+/* What became of a file that was to get its name in new/. */
+enum maildir_put {
+	MAILDIR_FAILED,     /* why says: temporary */
+	MAILDIR_PUT,        /* it shows from here on, and is durable when maildir_sync has returned true */
+	MAILDIR_WAS_THERE,  /* an earlier attempt's file has that name and counts as this one; it is durable */
+	MAILDIR_IMPOSSIBLE, /* no link can be made there (another file system, too many links): a file of its own can */
+};
+
 /* Is folder a path that stays below mail_dir: relative, without empty, "." and ".." parts, without NUL, at most 1,000 octets? */
 bool maildir_folder_is_valid(struct slice folder);
-/* The file's name without sizes: seconds, microseconds and id of the message, a hash of the recipient, the host. */
+/* The file's name without sizes: seconds, microseconds and id of the message, a hash of the recipient, the host (its first 128 octets: a file's name has room for 255,
+ * and the id is unique without it). */
 MUST_USE bool maildir_name(uint64_t received_us, struct slice id, struct slice recipient, struct slice hostname, char *out, size_t size, struct fault *why);
 /* Makes tmp/NAME, and the Maildir where there is none yet (its names are durable before this returns). What a dead process left under that name goes. Fails:
  * temporary. */
@@ -34,13 +43,14 @@ MUST_USE bool maildir_begin(struct maildir_file *f, int root, struct slice folde
 MUST_USE bool maildir_write(struct maildir_file *f, struct slice octets, struct fault *why);
 /* All is written: its sizes (Maildir++'s S= and W=) become part of its names, and its data is on the way to the disk. */
 void maildir_seal(struct maildir_file *f, uint64_t size_bytes, uint64_t virtual_bytes);
-/* The same file, sealed and not yet published, under name in another folder's new/. A file with that name from an earlier attempt counts as this one, and is
- * durable when this returns. Fails: temporary. */
-MUST_USE bool maildir_link(const struct maildir_file *f, struct slice folder, const char *name, struct fault *why);
-/* Gives it its final name in new/. It shows from here on and is not durable yet. An earlier attempt's file with that name counts as this one. Fails: temporary, the
- * file is gone. */
-MUST_USE bool maildir_publish(struct maildir_file *f, struct fault *why);
-/* Everything published and linked is durable when this returns. Fails: temporary. */
+/* The same file, sealed and not yet published, under name in another folder's new/, whose Maildir is made where there is none. */
+MUST_USE enum maildir_put maildir_link(const struct maildir_file *f, struct slice folder, const char *name, struct fault *why);
+/* Gives it its final name in new/. Never MAILDIR_IMPOSSIBLE. */
+MUST_USE enum maildir_put maildir_publish(struct maildir_file *f, struct fault *why);
+/* What was put and published of it is durable when this returns true. False, temporary: nothing of it may be kept (a second fsync would say that all is well), so
+ * each name is to be withdrawn. */
 MUST_USE bool maildir_sync(struct maildir_file *f, struct fault *why);
+/* Removes the name again that was put in folder. */
+void maildir_withdraw(const struct maildir_file *f, struct slice folder, const char *name);
 /* Closes; removes what was not published. Safe on one that was not begun (fd -1). */
 void maildir_end(struct maildir_file *f);
