@@ -10,11 +10,11 @@ struct settings;
 /*	C(name, reads_settings, usage, help) */
 #define ADMIN_COMMANDS(C)                                                                                          \
 	C(check, false, "", "Looks for what is wrong with main.conf, folders, ports, certificate and database.")     \
-	C(config, false, "[-n | NAME | --template | --mdoc]", "Shows all settings, what differs (-n), or one.")      \
+	C(config, false, "[-n | NAME | --template | --mdoc | --mdoc-log]", "Shows all settings, what differs (-n), or one.") \
 	C(status, true, "", "Shows the processes.")                                                                  \
 	C(queue, true, "list [--json] | show [--json] ID | flush [DOMAIN]", "Shows what waits; makes it due at once.")     \
 	C(schema, true, "upgrade | status [--from DIR]", "Brings the database's schema up to date, or says how it stands.") \
-	C(control, true, "VERB [ARGUMENT]", "Tells master something: reload, stop, ping, status.")
+	C(control, true, "VERB [ARGUMENT]", "Tells master something: reload, stop, reopen (the log), ping, status.")
 
 /* Exit statuses, the same for every subcommand. */
 enum { ADMIN_DONE = 0, ADMIN_FAILED = 1, ADMIN_USAGE = 2, ADMIN_NOT_RUNNING = 3 };
@@ -34,5 +34,7 @@ ADMIN_COMMANDS(C)
 int admin_usage(const char *command);
 /* Asks the daemon at the socket control/NAME and prints its answer, or why there is none; the exit status (ADMIN_NOT_RUNNING when nobody is there). */
 int admin_control(const struct admin *a, const char *name, const char *verb, const char *argument);
+/* Does a master answer on this spool? */
+bool admin_is_running(const struct settings *s);
 /* Reads main.conf; every mistake stands on standard error. The caller owns *out. */
 bool admin_read_settings(const char *main_conf, struct settings **out);
