@@ -6,7 +6,7 @@
   N: a new connection                X: the client closes, H: its sending side alone         W: 0.2  a pause, seconds
   ! stop          smtpd is told to   Q: 1            so many committed messages lie in the spool
   M: a line of the last message      L: regex        a line of the log, waited for
-  D:              the spool's folder is taken away
+  D:              the spool's folder is taken away        O: 421 …    what another client is told beside this one
 
 %ID%, %DATE% and %PORT% stand for what changes, %TLS% for version and cipher, %X*10% for ten X."""
 import os, pathlib, re, shutil, socket, ssl, subprocess, sys, tempfile, time
@@ -117,6 +117,11 @@ class Dialogue:
             assert time.monotonic() < end, f"waited in vain for {what}\n{self.stage.log()}"
             time.sleep(0.02)
 
+    def other(self, wanted):
+        with socket.create_connection(("127.0.0.1", self.stage.port), timeout=PATIENCE) as client:
+            got = client.makefile("rb").readline()
+        assert re.fullmatch(pattern(wanted), got.decode().removesuffix("\r\n")), f"wanted {wanted!r}, got {got!r}"
+
     def new(self, _):
         self.socket.close()
         self.connect()
@@ -134,6 +139,7 @@ class Dialogue:
             "W:": lambda s: time.sleep(float(s)),
             "! ": self.stage.tell,
             "Q:": lambda n: self.wait(lambda: len(self.stage.committed()) == int(n), f"{n} messages"),
+            "O:": self.other,
             "D:": lambda _: shutil.rmtree(self.stage.folder / "incoming"),
             "M:": lambda _: None,
             "L:": lambda r: self.wait(lambda: re.search(r, self.stage.log(), re.M), r),

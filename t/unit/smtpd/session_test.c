@@ -2,6 +2,7 @@
  * wire is shown by t/dialogue; here is what only the inside shows. */
 #include "smtpd/session.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <setjmp.h>
@@ -61,11 +62,12 @@ struct fixture {
 	struct settings *settings;
 	struct service service;
 	struct smtpd smtpd;
-	struct ipc_server *resolvd;
-	char folder[64], path[100];
+	struct ipc_server *servers[IPC_N_ROLES];
+	char folder[64];
 	const char *name; /* what PTR says */
 	bool confirms;	  /* and its address is the client's */
 	unsigned n_asked;
+	struct ipc_request *kept; /* queued has not answered */
 };
 
 static void no_connection(void *arg, enum ipc_role role, unsigned worker, struct ipc_peer *peer)
@@ -76,14 +78,56 @@ static void no_connection(void *arg, enum ipc_role role, unsigned worker, struct
 	ipc_peer_connected(peer, -1);
 }
 
+static void path_of(const struct fixture *f, enum ipc_role role, char out[100])
+{
+	(void)snprintf(out, 100, "%s/%s", f->folder, ipc_role_name(role));
+}
+
 static void connect_to(void *arg, enum ipc_role role, unsigned worker, struct ipc_peer *peer)
 {
-	struct fixture *f = arg;
-	int fd = ipc_connect_unix(f->path, NULL);
+	char path[100];
+	int fd;
 
-	(void)role;
+	path_of(arg, role, path);
+	fd = ipc_connect_unix(path, NULL);
 	assert_true(fd >= 0 && ipc_hello_send(fd, IPC_ROLE_SMTPD, worker, NULL));
 	ipc_peer_connected(peer, fd);
+}
+
+static void lookupd_asked(void *arg, struct ipc_request *request, const struct ipc_message *m,
+			  int *fd)
+{
+	struct ipc_message a =
+		IPC_MESSAGE(rcpt_answer, .recipient = RCPT_LOCAL, .sender = SENDER_REMOTE);
+	struct fault why = {0};
+
+	(void)arg;
+	(void)fd;
+	if (m->type == IPC_TYPE_rcpt_ask)
+		ipc_answer(request, &a, -1);
+	else
+		ipc_answer_fault(request, &why);
+}
+
+/* Grants one message, and answers when the test says so. */
+static void queued_asked(void *arg, struct ipc_request *request, const struct ipc_message *m,
+			 int *fd)
+{
+	struct fixture *f = arg;
+
+	(void)fd;
+	assert_int_equal(m->type, IPC_TYPE_message_ask);
+	assert_null(f->kept);
+	f->kept = request;
+}
+
+static void queued_answers(struct fixture *f)
+{
+	struct ipc_message a = IPC_MESSAGE(done, .number = 1);
+
+	assert_non_null(f->kept);
+	ipc_answer(f->kept, &a, -1);
+	f->kept = NULL;
 }
 
 static void dns_asked(void *arg, struct ipc_request *request, const struct ipc_message *m, int *fd)
@@ -110,12 +154,24 @@ static void dns_asked(void *arg, struct ipc_request *request, const struct ipc_m
 	buf_fini(&list);
 }
 
+static void serve(struct fixture *f, enum ipc_role role, ipc_handler_fn *fn)
+{
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	path_of(f, role, to.sun_path);
+	assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&to, sizeof(to)) == 0 &&
+		    listen(fd, 8) == 0);
+	f->servers[role] =
+		ipc_server_create(f->loop, role, role == IPC_ROLE_QUEUED ? 1 : 64, fn, f, NULL);
+	assert_non_null(f->servers[role]);
+	assert_true(ipc_server_listen(f->servers[role], fd, false, NULL));
+}
+
 static int set_up(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
-	struct sockaddr_un to = {.sun_family = AF_UNIX};
 	struct buf problems;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	assert_non_null(f);
 	buf_init(&problems, 4096);
@@ -125,17 +181,12 @@ static int set_up(void **state)
 	assert_non_null(f->loop = loop_create(NULL));
 	(void)snprintf(f->folder, sizeof(f->folder), "/tmp/tassis-u.XXXXXX");
 	assert_non_null(mkdtemp(f->folder));
-	(void)snprintf(f->path, sizeof(f->path), "%s/resolvd", f->folder);
-	memcpy(to.sun_path, f->path, sizeof(f->path));
-	assert_true(fd >= 0 && bind(fd, (struct sockaddr *)&to, sizeof(to)) == 0 &&
-		    listen(fd, 8) == 0);
-	assert_non_null(
-		f->resolvd = ipc_server_create(f->loop, IPC_ROLE_RESOLVD, 64, dns_asked, f, NULL));
-	assert_true(ipc_server_listen(f->resolvd, fd, false, NULL));
+	serve(f, IPC_ROLE_RESOLVD, dns_asked);
+	serve(f, IPC_ROLE_LOOKUPD, lookupd_asked);
+	serve(f, IPC_ROLE_QUEUED, queued_asked);
 	for (size_t i = 0; i < IPC_N_ROLES; i++)
 		peers[i] = ipc_peer_create(f->loop, IPC_ROLE_SMTPD, (enum ipc_role)i, 0, 100,
-					   i == IPC_ROLE_RESOLVD ? connect_to : no_connection, f,
-					   NULL);
+					   f->servers[i] ? connect_to : no_connection, f, NULL);
 	f->service = (struct service){.callbacks = &smtpd_service,
 				      .daemon = &f->smtpd,
 				      .loop = f->loop,
@@ -153,13 +204,19 @@ static int tear_down(void **state)
 	struct fixture *f = *state;
 
 	smtpd_service.destroy(&f->smtpd);
-	for (size_t i = 0; i < IPC_N_ROLES; i++)
+	for (size_t i = 0; i < IPC_N_ROLES; i++) {
+		char path[100];
+
 		ipc_peer_destroy(peers[i]);
-	ipc_server_destroy(f->resolvd);
+		ipc_server_destroy(f->servers[i]);
+		path_of(f, (enum ipc_role)i, path);
+		(void)unlink(path);
+	}
+	if (f->kept)
+		queued_answers(f);
 	settings_destroy(f->settings);
 	loop_destroy(f->loop);
-	(void)unlink(f->path);
-	(void)rmdir(f->folder);
+	assert_int_equal(rmdir(f->folder), 0);
 	free(f);
 	return 0;
 }
@@ -368,10 +425,177 @@ static void a_session_that_says_nothing_is_told_after_its_limit(void **state)
 	loop_advance(f->loop, 2000);
 	turns(f, 2);
 	assert_int_equal(lines(fd), 1);
+	assert_int_equal(the_session(f)->step, STEP_lingering);
 	loop_advance(f->loop, LINGER_LIMIT_MS + 1);
 	turns(f, 2);
 	assert_int_equal(f->smtpd.n_sessions, 0);
 	fd_close(&fd);
+}
+
+/* A transaction up to the reply to DATA, 354. */
+static void begin_message(struct fixture *f, int fd)
+{
+	say(fd, "EHLO c.example\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<bob@test.com>\r\nDATA\r\n");
+	turns(f, 20);
+	(void)lines(fd);
+}
+
+/* The octets of the one message in the folder, which goes with it. */
+static size_t take_message(struct fixture *f, struct buf *out)
+{
+	DIR *folder = opendir(f->folder);
+	struct dirent *entry;
+	size_t n = 0;
+
+	assert_non_null(folder);
+	while ((entry = readdir(folder)) != NULL) {
+		int fd;
+
+		if (!spool_id_is_valid(slice_of_cstr(entry->d_name)))
+			continue;
+		fd = openat(dirfd(folder), entry->d_name, O_RDONLY | O_CLOEXEC);
+		assert_true(fd >= 0 && fd_slurp(fd, out, NULL));
+		fd_close(&fd);
+		assert_int_equal(unlinkat(dirfd(folder), entry->d_name, 0), 0);
+		n++;
+	}
+	(void)closedir(folder);
+	return n;
+}
+
+static void wait_for_reply(struct fixture *f, int fd)
+{
+	for (int i = 0; i < 4000 && lines(fd) == 0; i++)
+		turns(f, 1);
+}
+
+static void with_no_window_at_queued_250_waits_for_a_second(void **state)
+{
+	struct fixture *f = *state;
+	int one = come(f, "127.0.0.1"), two = come(f, "127.0.0.1"), three = come(f, "127.0.0.1");
+	struct buf content;
+
+	begin_message(f, one);
+	say(one, ".\r\n");
+	wait_for_reply(f, one);
+	for (int i = 0; i < 2000 && f->kept == NULL; i++)
+		turns(f, 1);
+	assert_non_null(f->kept);
+	begin_message(f, two);
+	say(two, ".\r\n");
+	begin_message(f, three);
+	say(three, ".\r\n");
+	turns(f, 200);
+	assert_int_equal(lines(two) + lines(three), 0);
+	loop_advance(f->loop, QUEUED_LIMIT_MS + 1);
+	turns(f, 3);
+	assert_int_equal(lines(two), 1);
+	assert_int_equal(lines(three), 1);
+	fd_close(&one);
+	fd_close(&two);
+	fd_close(&three);
+	turns(f, 3);
+	buf_init(&content, 1 << 16);
+	assert_int_equal(take_message(f, &content), 3);
+	buf_fini(&content);
+}
+
+static void an_answer_of_queued_ends_the_wait_when_there_is_a_window_again(void **state)
+{
+	struct fixture *f = *state;
+	int one = come(f, "127.0.0.1"), two = come(f, "127.0.0.1");
+	struct buf content;
+
+	begin_message(f, one);
+	say(one, ".\r\n");
+	wait_for_reply(f, one);
+	begin_message(f, two);
+	say(two, ".\r\n");
+	turns(f, 200);
+	assert_int_equal(lines(two), 0);
+	queued_answers(f); /* the second is sent now, and fills the window again */
+	turns(f, 20);
+	assert_int_equal(lines(two), 0);
+	queued_answers(f);
+	turns(f, 20);
+	assert_int_equal(lines(two), 1);
+	fd_close(&one);
+	fd_close(&two);
+	turns(f, 3);
+	buf_init(&content, 1 << 16);
+	assert_int_equal(take_message(f, &content), 2);
+	buf_fini(&content);
+}
+
+/* ---- a disk that stands still ---- */
+
+struct still {
+	struct pool_job job;
+	int gate; /* read ends when the test closes the other side */
+};
+
+static void stand_still(struct pool_job *job)
+{
+	char c;
+
+	assert_true(read(((struct still *)job)->gate, &c, 1) == 0);
+}
+
+static void stands_no_more(struct pool_job *job)
+{
+	(void)job;
+}
+
+static void a_disk_that_stands_still_holds_the_client_and_loses_nothing(void **state)
+{
+	enum { THREADS = 32, OCTETS = 1 << 20 };
+	struct fixture *f = *state;
+	static struct still jobs[THREADS];
+	int gate[2], fd = come(f, "127.0.0.1");
+	char *message = malloc(OCTETS + 5);
+	size_t sent = 0;
+	struct buf content, wanted;
+
+	assert_true(message != NULL && pipe2(gate, O_CLOEXEC) == 0);
+	for (size_t i = 0; i < OCTETS; i++)
+		message[i] = (char)('a' + i % 23 + (i >> 16) % 3);
+	/* Stuffed dots, so that the runs of content end and begin within what is read. */
+	for (size_t i = 100; i < OCTETS; i += 1009)
+		memcpy(message + i, "\r\n..", 4);
+	memcpy(message + OCTETS, "\r\n.\r\n", 5);
+	buf_init(&wanted, 2 << 20);
+	for (size_t i = 0; i < OCTETS + 2; i++)
+		if (i < 103 || (i - 103) % 1009 != 0)
+			assert_true(buf_append_char(&wanted, message[i]));
+	begin_message(f, fd);
+	for (size_t i = 0; i < THREADS; i++) {
+		jobs[i] = (struct still){{.work = stand_still, .done = stands_no_more}, gate[0]};
+		assert_true(pool_submit(f->smtpd.pool, &jobs[i].job));
+	}
+	for (int i = 0; i < 2000 && sent < OCTETS + 5; i++) {
+		/* The first piece is odd, so that the writer is full in the middle of one. */
+		ssize_t n =
+			send(fd, message + sent, i == 0 ? 1500 : OCTETS + 5 - sent, MSG_NOSIGNAL);
+
+		sent += n > 0 ? (size_t)n : 0;
+		if (i == 1000) {
+			assert_true(sent < OCTETS);
+			assert_int_equal(the_session(f)->step, STEP_content_full);
+			fd_close(&gate[1]);
+		}
+		turns(f, 1);
+	}
+	assert_int_equal(sent, OCTETS + 5);
+	wait_for_reply(f, fd);
+	fd_close(&fd);
+	turns(f, 3);
+	buf_init(&content, 2 << 20);
+	assert_int_equal(take_message(f, &content), 1);
+	assert_true(slice_find_slice(buf_slice(&content), buf_slice(&wanted)) != SIZE_MAX);
+	buf_fini(&content);
+	buf_fini(&wanted);
+	free(message);
+	fd_close(&gate[0]);
 }
 
 static void without_a_folder_it_does_not_start(void **state)
@@ -430,6 +654,14 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(a_session_that_says_nothing_is_told_after_its_limit,
 						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(with_no_window_at_queued_250_waits_for_a_second,
+						set_up, tear_down),
+		cmocka_unit_test_setup_teardown(
+			an_answer_of_queued_ends_the_wait_when_there_is_a_window_again, set_up,
+			tear_down),
+		cmocka_unit_test_setup_teardown(
+			a_disk_that_stands_still_holds_the_client_and_loses_nothing, set_up,
+			tear_down),
 		cmocka_unit_test_setup_teardown(without_a_folder_it_does_not_start, set_up,
 						tear_down),
 		cmocka_unit_test_setup_teardown(a_stop_without_sessions_ends_at_once, set_up,
