@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "common/base/buf.h"
+#include "common/base/mdoc.h"
 #include "common/base/slice.h"
 
 #define WIDTH 96
@@ -98,31 +99,13 @@ static void append_range(struct buf *out, const struct setting_description *d)
 	}
 }
 
-/* In mdoc a backslash, and a dot or an apostrophe at the beginning of a line, would be a request. */
-static void append_mdoc_text(struct buf *out, const char *text)
-{
-	for (const char *p = text; *p; p++) {
-		if (p == text && (*p == '.' || *p == '\''))
-			buf_append_cstr(out, "\\&");
-		if (*p == '\\')
-			buf_append_cstr(out, "\\e");
-		else
-			buf_append_char(out, *p);
-		if (*p == '.' && p[1] == ' ') {
-			buf_append_char(out, '\n');
-			p++;
-		}
-	}
-	buf_append_char(out, '\n');
-}
-
 bool settings_print_mdoc(struct buf *out)
 {
 	for (size_t i = 0; i < n_setting_descriptions; i++) {
 		const struct setting_description *d = &setting_descriptions[i];
 
 		buf_printf(out, ".It Ic %s = %s\n", d->name, d->default_text[0] ? d->default_text : "\\&");
-		append_mdoc_text(out, d->text);
+		mdoc_append(out, d->text);
 		append_range(out, d);
 		buf_append_cstr(out, d->when == ON_RELOAD ? "Takes effect at a reload.\n" : "Takes effect at a restart.\n");
 	}

@@ -183,7 +183,7 @@ MUST_USE bool settings_hostname(const struct settings *s, char *out, size_t size
 bool settings_print_template(struct buf *out);
 bool settings_print_mdoc(struct buf *out);
 
-/* A line of listen. */
+/* A line of listen. Users' ports are RFC 6409's; implicit TLS on them RFC 8314 3.3's. */
 enum listener_kind { LISTENER_SMTP, LISTENER_SUBMISSION };
 enum listener_tls { LISTENER_TLS_NONE, LISTENER_TLS_STARTTLS, LISTENER_TLS_REQUIRED, LISTENER_TLS_IMPLICIT };
 struct listener {

@@ -141,7 +141,7 @@ void log_write(enum log_name name, const struct log_field *fields, size_t n)
 		return;
 	buf_init(&line, LINE_MAX_OCTETS - LINE_END_OCTETS);
 	(void)buf_reserve(&line, 1024); /* one allocation for nearly every line */
-	if (logger.syslog) {
+	if (logger.syslog) { /* RFC 3164 4.1, without time and host, which the local daemon adds */
 		buf_printf(&line, "<%d>tassis/%s[%d]: ", syslog_priority(events[name].level), logger.daemon, (int)getpid());
 	} else {
 		clock_append_rfc3339(&line, clock_wall_us());

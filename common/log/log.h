@@ -67,3 +67,7 @@ void log_reopen(int fd, bool syslog, enum log_level wanted);
 void log_close(void);
 bool log_wanted(enum log_level level);
 const char *log_event_name(enum log_name name);
+
+/* Appends the lists of tassis-log(5): every event with its level, every key. False: no room. */
+struct buf;
+bool log_print_mdoc(struct buf *out);

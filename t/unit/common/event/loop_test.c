@@ -269,14 +269,19 @@ static void schedule_again(void *arg)
 static void a_task_runs_before_the_loop_waits_and_may_schedule_itself(void **state)
 {
 	struct loop *l = loop_create(NULL);
-	struct watched w = {.loop = l};
+	struct watched w = {.loop = l}, far = {.loop = l};
+	uint64_t began = clock_monotonic_ms();
 
 	(void)state;
+	loop_timer_init(&far.timer, l, count, &far);
+	loop_timer_set(&far.timer, 10000); /* what the loop would wait for */
 	loop_task_init(&w.task, l, schedule_again, &w);
 	loop_task_schedule(&w.task);
 	loop_task_schedule(&w.task);
 	loop_turn(l, true);
 	assert_int_equal(w.n, 3);
+	assert_true(clock_monotonic_ms() - began < 5000);
+	loop_timer_cancel(&far.timer);
 	loop_task_schedule(&w.task);
 	loop_task_cancel(&w.task);
 	loop_task_cancel(&w.task);
