@@ -259,7 +259,7 @@ static ssize_t receive(struct ipc_connection *c, char *octets, size_t size, stru
 		return 0;
 	}
 	if (!keep_received(c, &message)) {
-		fault_set(why, "5.5.2", "more descriptors came than are taken");
+		fault_set(why, "5.5.2", "more descriptors came than are taken, or than this process may have");
 		*refused = true;
 		return 0;
 	}

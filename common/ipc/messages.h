@@ -6,7 +6,7 @@
  *	                           flag       bool            0 or 1
  *	                           ip         struct ip       family (0, 4, 6), then its octets
  *	                           text       struct slice    length (u32), octets; never a NUL, at most max octets
- *	                           octets     struct slice    the same, any octet
+ *	                           octets     struct slice    the same, any octet; never in a log: what is secret is of this kind
  *	                           fault      struct fault    class, status, text
  *
  * A list is a field of octets that holds records (IPC_RECORDS) one behind the other, each coded as a message's fields are.

@@ -22,6 +22,9 @@ struct pair {
 	bool hold; /* answers are kept back */
 	struct ipc_request *held[16];
 	unsigned n_held;
+	bool drop; /* kept too, many more */
+	struct ipc_request *dropped[256];
+	size_t n_dropped;
 	int got_fd;
 	char last[64];
 	struct fault why; /* of the last that was lost */
@@ -45,7 +48,9 @@ static inline void handler(void *arg, struct ipc_request *request, const struct 
 		p->got_fd = *fd;
 		*fd = -1;
 	}
-	if (p->hold)
+	if (p->drop)
+		p->dropped[p->n_dropped++] = request;
+	else if (p->hold)
 		p->held[p->n_held++] = request;
 	else if (p->failure)
 		ipc_answer_fault(request, p->failure);

@@ -472,6 +472,67 @@ static void a_hundred_thousand_asks_one_after_the_other(void **state)
 	pair_fini(&p);
 }
 
+/* Request numbers are used again; a late answer must find nobody, not the next who has its place. */
+static void a_late_answer_is_not_taken_for_that_of_a_later_ask(void **state)
+{
+	struct ipc_message m = question("a.test");
+	struct ipc_ask first = {0}, asks[200] = {0};
+	struct ipc_request *late;
+	struct pair p;
+
+	(void)state;
+	pair_init(&p, 300);
+	p.hold = true;
+	assert_true(ipc_ask(p.peer, &first, &m, -1, 0, false, answered, &p, NULL));
+	turns(&p, 20);
+	late = p.held[0];
+	p.n_held = 0;
+	ipc_ask_cancel(&first);
+	p.hold = false;
+	for (int i = 0; i < 100; i++) {
+		assert_true(ipc_ask(p.peer, &asks[i], &m, -1, 0, false, answered, &p, NULL));
+		turns(&p, 4);
+	}
+	assert_int_equal(p.n_answered, 100);
+	/* These fill every place, the first's among them. */
+	p.drop = true;
+	for (int i = 0; i < 200; i++)
+		assert_true(ipc_ask(p.peer, &asks[i], &m, -1, 0, false, answered, &p, NULL));
+	turns(&p, 5);
+	ipc_answer(late, &IPC_MESSAGE(dns_answer, .ttl_s = 1), -1);
+	turns(&p, 5);
+	assert_int_equal(p.n_answered, 100);
+	assert_int_equal(ipc_peer_under_way(p.peer), 200);
+	for (size_t i = 0; i < p.n_dropped; i++)
+		ipc_answer(p.dropped[i], &IPC_MESSAGE(dns_answer, .ttl_s = 1), -1);
+	turns(&p, 5);
+	assert_int_equal(p.n_answered, 300);
+	pair_fini(&p);
+}
+
+static void a_second_connection_is_closed(void **state)
+{
+	struct ipc_message m = question("a.test");
+	struct ipc_ask ask = {0};
+	struct pair p;
+	int fds[2];
+	char octet;
+
+	(void)state;
+	pair_init(&p, 2);
+	assert_true(ipc_ask(p.peer, &ask, &m, -1, 0, false, answered, &p, NULL));
+	turns(&p, 20);
+	assert_true(ipc_peer_is_up(p.peer));
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fds), 0);
+	ipc_peer_connected(p.peer, fds[0]);
+	assert_int_equal(recv(fds[1], &octet, 1, MSG_DONTWAIT), 0);
+	assert_true(ipc_ask(p.peer, &ask, &m, -1, 0, false, answered, &p, NULL));
+	turns(&p, 20);
+	assert_int_equal(p.n_answered, 2);
+	close(fds[1]);
+	pair_fini(&p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -495,6 +556,8 @@ int main(void)
 		cmocka_unit_test(an_answer_may_destroy_the_peer_and_the_others_hear_of_it),
 		cmocka_unit_test(a_time_limit_may_destroy_the_peer),
 		cmocka_unit_test(a_hundred_thousand_asks_one_after_the_other),
+		cmocka_unit_test(a_late_answer_is_not_taken_for_that_of_a_later_ask),
+		cmocka_unit_test(a_second_connection_is_closed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -287,6 +287,23 @@ static void each_wrong_frame_closes_the_connection(void **state)
 	}
 }
 
+static void two_descriptors_for_a_frame_that_has_only_begun_are_refused_at_once(void **state)
+{
+	struct ipc_message m = folder("x");
+	struct wire w;
+	struct buf b;
+
+	(void)state;
+	wire_init(&w);
+	buf_init(&b, 1000);
+	append_frame(&b, &m, 0, MARKED_FD);
+	send_octets(&w, slice_head(buf_slice(&b), 7), 2);
+	turns(&w, 2);
+	assert_int_equal(w.n_gone, 1);
+	buf_fini(&b);
+	wire_fini(&w);
+}
+
 static void a_descriptor_for_a_frame_that_never_ends_is_closed_with_the_connection(void **state)
 {
 	struct ipc_message m = folder("x");
@@ -368,31 +385,37 @@ static void a_handler_may_destroy_the_channel_it_is_called_from(void **state)
 
 /* ---- sending ---- */
 
-/* Reads all that has come; *n_fds counts descriptors, each with the octet offset it came at. */
+/* One recvmsg, which counts and closes the descriptors that come with it. */
+static ssize_t receive_some(struct wire *w, char *octets, size_t size, unsigned *n_fds)
+{
+	union {
+		struct cmsghdr header;
+		char space[CMSG_SPACE(20 * sizeof(int))];
+	} control;
+	struct iovec part = {octets, size};
+	struct msghdr message = {
+		.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space)};
+	ssize_t n = recvmsg(w->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+
+	if (n <= 0)
+		return n;
+	for (struct cmsghdr *h = CMSG_FIRSTHDR(&message); h; h = CMSG_NXTHDR(&message, h)) {
+		int fd;
+
+		assert_int_equal(h->cmsg_len, CMSG_LEN(sizeof(int))); /* one a call */
+		memcpy(&fd, CMSG_DATA(h), sizeof(int));
+		fd_close(&fd);
+		++*n_fds;
+	}
+	return n;
+}
+
 static void read_all(struct wire *w, struct buf *b, unsigned *n_fds)
 {
-	for (;;) {
-		union {
-			struct cmsghdr header;
-			char space[CMSG_SPACE(20 * sizeof(int))];
-		} control;
-		struct iovec part = {buf_reserve(b, 65536), 65536};
-		struct msghdr message = {
-			.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.space, .msg_controllen = sizeof(control.space)};
-		ssize_t n = recvmsg(w->fd, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	ssize_t n;
 
-		if (n <= 0)
-			return;
+	while ((n = receive_some(w, buf_reserve(b, 65536), 65536, n_fds)) > 0)
 		buf_commit(b, (size_t)n);
-		for (struct cmsghdr *h = CMSG_FIRSTHDR(&message); h; h = CMSG_NXTHDR(&message, h)) {
-			int fd;
-
-			assert_int_equal(h->cmsg_len, CMSG_LEN(sizeof(int))); /* one a call */
-			memcpy(&fd, CMSG_DATA(h), sizeof(int));
-			fd_close(&fd);
-			++*n_fds;
-		}
-	}
 }
 
 static void many_notices_with_descriptors_all_go_out(void **state)
@@ -426,10 +449,39 @@ static void many_notices_with_descriptors_all_go_out(void **state)
 	wire_fini(&w);
 }
 
+static void a_descriptor_goes_with_the_first_octet_of_its_frame(void **state)
+{
+	struct ipc_message m = IPC_MESSAGE(ready, .pid = 1);
+	struct wire w;
+
+	(void)state;
+	wire_init(&w);
+	for (int i = 0; i < 9; i++)
+		assert_true(ipc_channel_send(w.channel, &m, i % 3 == 1 ? w.null : -1, NULL));
+	turns(&w, 1);
+	for (unsigned i = 0; i < 9 * 14; i++) {
+		unsigned n_fds = 0;
+		char octet;
+
+		assert_int_equal(receive_some(&w, &octet, 1, &n_fds), 1);
+		assert_int_equal(n_fds, i % 14 == 0 && i / 14 % 3 == 1);
+	}
+	wire_fini(&w);
+}
+
+static void on_timer(void *arg)
+{
+	bool *over = arg;
+
+	*over = true;
+}
+
 static void a_full_socket_is_waited_for(void **state)
 {
 	struct ipc_message m = IPC_MESSAGE(ready, .pid = 7);
 	unsigned n_fds = 0, n = 100000;
+	struct loop_timer timer;
+	bool over = false;
 	struct wire w;
 	struct buf b;
 
@@ -445,6 +497,12 @@ static void a_full_socket_is_waited_for(void **state)
 	}
 	assert_int_equal(buf_length(&b), n * 14);
 	assert_int_equal(n_fds, 1);
+	/* And no more waited for once it is empty: the loop would turn round and round. */
+	loop_timer_init(&timer, w.loop, on_timer, &over);
+	loop_timer_set(&timer, 50);
+	for (n = 0; !over; n++)
+		loop_turn(w.loop, true);
+	assert_in_range(n, 1, 20);
 	buf_fini(&b);
 	wire_fini(&w);
 }
@@ -492,11 +550,13 @@ int main(void)
 		cmocka_unit_test(many_frames_are_taken_from_one_read),
 		cmocka_unit_test(a_frame_of_megabytes_comes_in_pieces),
 		cmocka_unit_test(each_wrong_frame_closes_the_connection),
+		cmocka_unit_test(two_descriptors_for_a_frame_that_has_only_begun_are_refused_at_once),
 		cmocka_unit_test(a_descriptor_for_a_frame_that_never_ends_is_closed_with_the_connection),
 		cmocka_unit_test(what_was_sent_before_the_end_is_still_taken),
 		cmocka_unit_test(more_questions_than_the_window_close_the_connection),
 		cmocka_unit_test(a_handler_may_destroy_the_channel_it_is_called_from),
 		cmocka_unit_test(many_notices_with_descriptors_all_go_out),
+		cmocka_unit_test(a_descriptor_goes_with_the_first_octet_of_its_frame),
 		cmocka_unit_test(a_full_socket_is_waited_for),
 		cmocka_unit_test(what_was_queued_is_tried_once_when_a_channel_is_destroyed),
 		cmocka_unit_test(a_notice_on_a_dead_channel_is_refused),
