@@ -1,6 +1,12 @@
-/* t/unit/common/ipc/pair.h: an asking and an answering daemon in one loop, for the tests of this folder. Include cmocka.h before.
+/* t/unit/common/ipc/pair.h: an asking and an answering daemon in one loop, for the tests of this folder.
  * Touches: a socket in /tmp. */
 #pragma once
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
 
 #include <stdio.h>
 #include <string.h>

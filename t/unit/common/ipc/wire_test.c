@@ -26,7 +26,7 @@ struct wire {
 	int null; /* a descriptor to send */
 	unsigned n_frames, n_fds, n_gone, n_descriptors_before;
 	struct stat last_fd;
-	bool destroy_in_handler, keep;
+	bool destroy_in_handler, keep, over;
 	struct ipc_request *kept[64];
 	size_t n_kept;
 	char text[64];
@@ -471,9 +471,9 @@ static void a_descriptor_goes_with_the_first_octet_of_its_frame(void **state)
 
 static void on_timer(void *arg)
 {
-	bool *over = arg;
+	struct wire *w = arg;
 
-	*over = true;
+	w->over = true;
 }
 
 static void a_full_socket_is_waited_for(void **state)
@@ -481,7 +481,6 @@ static void a_full_socket_is_waited_for(void **state)
 	struct ipc_message m = IPC_MESSAGE(ready, .pid = 7);
 	unsigned n_fds = 0, n = 100000;
 	struct loop_timer timer;
-	bool over = false;
 	struct wire w;
 	struct buf b;
 
@@ -498,9 +497,9 @@ static void a_full_socket_is_waited_for(void **state)
 	assert_int_equal(buf_length(&b), n * 14);
 	assert_int_equal(n_fds, 1);
 	/* And no more waited for once it is empty: the loop would turn round and round. */
-	loop_timer_init(&timer, w.loop, on_timer, &over);
+	loop_timer_init(&timer, w.loop, on_timer, &w);
 	loop_timer_set(&timer, 50);
-	for (n = 0; !over; n++)
+	for (n = 0; !w.over; n++)
 		loop_turn(w.loop, true);
 	assert_in_range(n, 1, 20);
 	buf_fini(&b);
