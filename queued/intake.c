@@ -76,29 +76,50 @@ fail:
 	return false;
 }
 
+/* True: the request has its answer, or will have it: the message is known. */
+static bool is_known(struct queued *q, struct ipc_request *request, struct slice id)
+{
+	const struct ipc_message done = IPC_MESSAGE(done, .number = 0);
+	struct message *known = queued_find_active(q, id);
+
+	if (known != NULL)
+		wait_for_answer(known, request);
+	else if (schedule_find(q->schedule, id) != SCHEDULE_NONE)
+		ipc_answer(request, &done, -1);
+	else
+		return false;
+	return true;
+}
+
+static bool is_id(struct ipc_request *request, struct slice id)
+{
+	struct fault why;
+
+	if (spool_id_is_valid(id))
+		return true;
+	fault_set(&why, "5.3.0", "that is no id");
+	ipc_answer_fault(request, &why);
+	return false;
+}
+
 void intake_ask(struct queued *q, struct ipc_request *request, const struct ipc_message *in)
 {
 	const struct ipc_message_ask *ask = &in->message_ask;
-	const struct ipc_message done = IPC_MESSAGE(done, .number = 0);
 	place p = place_of_worker(ipc_request_worker(request));
-	struct message *known;
 	struct fault why;
 
-	if (!spool_id_is_valid(ask->id)) {
-		fault_set(&why, "5.3.0", "that is no id");
-		ipc_answer_fault(request, &why);
+	if (!is_id(request, ask->id) || is_known(q, request, ask->id))
 		return;
-	}
-	if ((known = queued_find_active(q, ask->id)) != NULL) {
-		wait_for_answer(known, request);
-		return;
-	}
-	if (schedule_find(q->schedule, ask->id) != SCHEDULE_NONE) {
-		ipc_answer(request, &done, -1);
-		return;
-	}
 	if (!intake_take(q, p, ask->id, ask->envelope, ask->received_us, ask->size_bytes, request, &why)) {
 		log_event(spool_failed, F_ID(ask->id), F_FAULT(&why));
 		ipc_answer_fault(request, &why);
 	}
+}
+
+void intake_again(struct queued *q, struct ipc_request *request, const struct ipc_message *in)
+{
+	struct slice id = in->again_ask.id;
+
+	if (is_id(request, id) && !is_known(q, request, id))
+		scan_one(&q->scan, ipc_request_worker(request), id, request);
 }

@@ -20,6 +20,10 @@ struct queued;
 /* message_ask. The answer `done` comes when the message's first attempt is over, when it waits in queue/, or at the end of patience. One that is known
  * already (the connection ended before the answer) is not taken twice. */
 void intake_ask(struct queued *q, struct ipc_request *request, const struct ipc_message *m);
+/* again_ask: what an earlier queued made of the message stands in its file, so it is taken as the scan
+ * takes what it finds. The answer `done` comes when that has happened, or as for message_ask when
+ * the message is known already. */
+void intake_again(struct queued *q, struct ipc_request *request, const struct ipc_message *m);
 /* A message that stands committed in place p; envelope is its block. Fails: temporary, the message stays where it is and the scan will find it. */
 MUST_USE bool intake_take(struct queued *q, place p, struct slice id, struct slice envelope, uint64_t received_us, uint64_t size_bytes,
 			  struct ipc_request *request, struct fault *why);

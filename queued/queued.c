@@ -250,6 +250,8 @@ void queued_handle(void *arg, struct ipc_request *request, const struct ipc_mess
 		return;
 	if (m->type == IPC_TYPE_message_ask)
 		intake_ask(q, request, m);
+	else if (m->type == IPC_TYPE_again_ask)
+		intake_again(q, request, m);
 	else if (m->type == IPC_TYPE_queue_list_ask)
 		control_list(q, request, m);
 	else if (m->type == IPC_TYPE_queue_show_ask)

@@ -52,6 +52,7 @@ struct scan_job {
 	bool is_empty;
 	struct found *found;
 	size_t n, capacity;
+	struct ipc_request *request; /* of the smtpd that asked for this one file */
 	bool failed;
 	struct fault why;
 };
@@ -280,6 +281,8 @@ static void job_end(struct scan_job *job)
 
 	if (job->failed)
 		log_event(spool_failed, F_FAULT(&job->why));
+	if (job->request != NULL)
+		ipc_answer(job->request, &IPC_MESSAGE(done, .number = job->n), -1);
 	fd_close(&job->folder);
 	for (size_t i = 0; i < job->n; i++)
 		free(job->found[i].why);
@@ -384,25 +387,53 @@ static void scan_listed(struct file_job *j)
 		files_submit(&job->queued->files, &job->j, scan_take, scan_taken);
 }
 
+static struct scan_job *job_create(struct queued *q, place p, struct fault *why)
+{
+	struct scan_job *job = memory_alloc(1, sizeof(*job), why);
+
+	if (job == NULL)
+		return NULL;
+	job->queued = q;
+	job->spool = q->spool;
+	job->place = p;
+	job->now_s = queued_now_s(q);
+	job->folder = -1;
+	q->scan.n_under_way++;
+	return job;
+}
+
 static void scan_folder(struct queued *q, place p, unsigned tries, bool first)
 {
 	struct fault why;
-	struct scan_job *job = memory_alloc(1, sizeof(*job), &why);
+	struct scan_job *job = job_create(q, p, &why);
 
 	if (job == NULL) {
 		log_event(spool_failed, F_FAULT(&why));
 		return;
 	}
-	job->queued = q;
-	job->spool = q->spool;
-	job->place = p;
 	job->tries = tries;
-	job->now_s = queued_now_s(q);
 	job->first = first;
 	job->check = q->unclean && first;
-	job->folder = -1;
-	q->scan.n_under_way++;
 	files_submit(&q->files, &job->j, scan_list, scan_listed);
+}
+
+void scan_one(struct scan *s, unsigned worker, struct slice id, struct ipc_request *request)
+{
+	const struct stat unknown = {0};
+	struct fault why;
+	struct scan_job *job = job_create(s->queued, place_of_worker(worker), &why);
+
+	if (job == NULL) {
+		ipc_answer_fault(request, &why);
+		return;
+	}
+	job->request = request;
+	if (found_add(job, id, &unknown))
+		files_submit(&s->queued->files, &job->j, scan_take, scan_taken);
+	else {
+		job->failed = true;
+		job_end(job);
+	}
 }
 
 /* ---- which folders ---- */

@@ -3,7 +3,8 @@
  *
  * The rule for incoming/N. Its smtpd holds a lock (flock) on the folder as long as it lives; we try to take it.
  *  - Locked by us: the worker is dead. Committed files are taken over, others were never acknowledged and are removed.
- *  - Not: it lives. A file is left alone but for one that is committed, older than a minute, and not known: its smtpd told a queued that is dead.
+ *  - Not: it lives. A file is left alone but for one that is committed and not known, when its smtpd
+ *    asks for it (it had told a queued that is dead), or when it is older than a minute.
  * A file that is known is left alone in any case. One that says it is committed and is not what it says is set aside in corrupt/. */
 #pragma once
 
@@ -11,8 +12,10 @@
 #include <stddef.h>
 
 #include "common/base/list.h"
+#include "common/base/slice.h"
 #include "common/event/loop.h"
 
+struct ipc_request;
 struct queued;
 
 #define SCAN_EVERY_MS 60000u
@@ -34,5 +37,8 @@ void scan_fini(struct scan *s);
 void scan_start(struct scan *s);
 /* The connection to smtpd `worker` has ended. Its folder is looked at shortly after, and some more times while it is locked still. */
 void scan_worker_lost(struct scan *s, unsigned worker);
-/* No scan begins any more; n_under_way goes to 0, and files's idle tells of it. */
+/* Takes over the file id of smtpd `worker`, which lives and has committed it, if it is there. The
+ * answer to request is `done` when that has happened. */
+void scan_one(struct scan *s, unsigned worker, struct slice id, struct ipc_request *request);
+/* No other scan begins any more; n_under_way goes to 0, and files's idle tells of it. */
 void scan_stop(struct scan *s);

@@ -52,19 +52,34 @@ static void wake_one(struct smtpd *d)
 	}
 }
 
-/* Whether queued took it or not: the file is there, and the scan finds what was not taken. */
+static bool ask_again(struct handover *h);
+
+/* Whether queued took it or not: the file is there, and the scan finds what was not taken. It leaves
+ * a living worker's files alone for a minute, though: so the next queued hears of what the last one
+ * took along. */
 static void queued_answered(void *arg, const struct ipc_message *answer, int *fd,
 			    const struct fault *why)
 {
 	struct handover *h = arg;
 	struct smtpd *d = h->smtpd;
 
-	(void)answer;
 	(void)fd;
 	(void)why;
-	h->asking = false;
+	h->asking = answer == NULL && ask_again(h);
+	if (h->asking) {
+		smtpd_ended_something(d); /* nobody waits for a queued that is away */
+		return;
+	}
 	free_if_over(h);
 	wake_one(d);
+}
+
+static bool ask_again(struct handover *h)
+{
+	struct ipc_message m = IPC_MESSAGE(again_ask, .id = slice_of(h->id, SPOOL_ID_LENGTH));
+	struct ipc_peer *queued = queued_of(h->smtpd);
+
+	return queued != NULL && ipc_ask(queued, &h->ask, &m, -1, 0, true, queued_answered, h, NULL);
 }
 
 static void tell_queued(struct handover *h)

@@ -273,7 +273,7 @@ static enum next look_outside(struct session *s)
 	}
 	if (s->limit_over && steps[s->step].over != OVER_RUN)
 		return limit_is_over(s);
-	if (s->smtpd->stopping && is_idle(s)) {
+	if (s->smtpd->hurried && is_idle(s)) {
 		reply_set(&stop, 421, "4.3.2", "%.*s is shutting down; come back soon",
 			  SLICE_PRINTF(smtpd_settings(s->smtpd)->hostname));
 		return session_close(s, &stop, "shutting down");

@@ -16,6 +16,8 @@
  * beyond that is bounded by the number of sessions. */
 #define POOL_THREADS 32
 #define POOL_WAITING 4096
+/* A stop within this is one of the whole, or of the machine. */
+#define HURRY_MS 10000
 
 static void take_folder(void *daemon, int fd, struct slice name)
 {
@@ -41,10 +43,23 @@ static bool take_place(struct smtpd *d, struct fault *why)
 	return false;
 }
 
+/* Sessions that do nothing are told to come back; the others end their transactions first. */
+static void hurry(struct smtpd *d)
+{
+	d->hurried = true;
+	LIST_EACH (node, &d->sessions)
+		session_run(session_of_node(node));
+}
+
 static void stop_limit_over(void *arg)
 {
 	struct smtpd *d = arg;
 
+	if (!d->hurried) {
+		loop_timer_set(&d->stop_limit, HURRY_MS);
+		hurry(d);
+		return;
+	}
 	LIST_EACH (node, &d->sessions)
 		session_end(session_of_node(node), "time to stop is over");
 	service_end(d->service);
@@ -84,16 +99,20 @@ static void take_file(void *daemon, int fd, struct slice name, struct slice path
 	fd_close(&fd);
 }
 
-/* Sessions that do nothing are told to come back; the others end their transactions first. */
+/* With much time (new workers have taken over) sessions go on to their own end; the last seconds are
+ * hurried. */
 static void stop(void *daemon, uint64_t within_ms)
 {
 	struct smtpd *d = daemon;
 
 	d->stopping = true;
 	listeners_close(d);
-	loop_timer_set(&d->stop_limit, within_ms);
-	LIST_EACH (node, &d->sessions)
-		session_run(session_of_node(node));
+	if (within_ms > HURRY_MS && !d->hurried) {
+		loop_timer_set(&d->stop_limit, within_ms - HURRY_MS);
+	} else {
+		loop_timer_set(&d->stop_limit, within_ms);
+		hurry(d);
+	}
 	smtpd_ended_something(d);
 }
 
@@ -109,7 +128,7 @@ static void destroy(void *daemon)
 
 	if (d->service == NULL)
 		return;
-	d->stopping = false;
+	d->stopping = d->hurried = false;
 	listeners_destroy(d);
 	LIST_EACH (node, &d->sessions)
 		session_end(session_of_node(node), "the process ends");

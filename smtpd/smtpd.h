@@ -35,7 +35,8 @@ struct smtpd {
 	struct table clients;  /* connections by address */
 	struct list handovers; /* messages that are being committed or handed to queued */
 	bool submission;       /* the ports of users: AUTH is offered here and nowhere else */
-	bool stopping;
+	bool stopping;            /* no new sessions */
+	bool hurried;             /* and idle ones are told to leave */
 	struct loop_timer stop_limit;
 };
 

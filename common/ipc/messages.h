@@ -81,6 +81,8 @@
 
 /* A message is committed in incoming/WORKER/ID. envelope: its envelope block as it stands in the file. */
 #define IPC_MESSAGE_ASK(F) F(text, id, 32) F(u64, received_us) F(u64, size_bytes) F(octets, envelope, IPC_ENVELOPE_MAX)
+/* The same message, whose message_ask a queued took along when it died. What that one has done with it stands in the file, so the file is read. */
+#define IPC_AGAIN_ASK(F) F(text, id, 32)
 
 /* With a read-only descriptor of the spool file: deliver to recipients (deliver_recipient records), all with one next hop. */
 #define IPC_DELIVER_ASK(F) \
@@ -138,6 +140,7 @@
 	M(38, route_ask, QUEUED, LOOKUPD, IPC_ROUTE_ASK) \
 	M(39, route_answer, LOOKUPD, QUEUED, IPC_ROUTE_ANSWER) \
 	M(50, message_ask, SMTPD, QUEUED, IPC_MESSAGE_ASK) \
+	M(51, again_ask, SMTPD, QUEUED, IPC_AGAIN_ASK) \
 	M(60, deliver_ask, QUEUED, LOCAL | REMOTE, IPC_DELIVER_ASK) \
 	M(61, deliver_answer, LOCAL | REMOTE, QUEUED, IPC_DELIVER_ANSWER) \
 	M(70, dns_ask, SMTPD | QUEUED | REMOTE | LOOKUPD | ADMIN, RESOLVD, IPC_DNS_ASK) \

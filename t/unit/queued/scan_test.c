@@ -101,6 +101,60 @@ static void what_a_live_worker_told_a_dead_queued_is_taken_after_a_minute(void *
 	mail_free(half);
 }
 
+static void again_ask(struct mail *m)
+{
+	struct ipc_message ask = IPC_MESSAGE(again_ask, .id = slice_of_cstr(m->id));
+	struct fault why;
+
+	assert_true(ipc_ask(w->smtpd[0], &m->ask, &ask, -1, 0, true, mail_answered, m, &why));
+}
+
+static void what_a_dead_queued_took_along_is_taken_when_smtpd_asks_again(void **state)
+{
+	struct mail *m;
+	int lock = lock_folder("incoming/0");
+
+	(void)state;
+	queued_begin();
+	m = mail_send("carol@far.test", "ann@local.test hold-bob@local.test");
+	UNTIL(w->n_seen == 1);
+	ipc_ask_cancel(&m->ask);
+	queued_kill();
+	queued_begin();
+	settle();
+	assert_int_equal(w->n_seen, 1); /* the scan takes it for one that smtpd will tell of */
+	again_ask(m);
+	UNTIL(w->n_seen == 2 && m->answered);
+	assert_int_equal(w->n_answered, 1);
+	assert_string_equal(w->seen[1].id, m->id);
+	assert_true(is_queued(m));
+	m->answered = false;
+	again_ask(m);
+	settle();
+	assert_int_equal(w->n_seen, 2); /* it is known */
+	close(lock);
+	mail_free(m);
+}
+
+static void what_is_asked_for_again_and_was_done_is_not_done_twice(void **state)
+{
+	struct mail *m;
+	int lock = lock_folder("incoming/0");
+
+	(void)state;
+	queued_begin();
+	m = mail_send("carol@far.test", "fail-ann@far.test");
+	UNTIL(m->answered && !is_anywhere(m));
+	UNTIL(w->n_seen == 2); /* and its notice */
+	m->answered = false;
+	again_ask(m);
+	UNTIL(m->answered);
+	settle();
+	assert_int_equal(w->n_seen, 2);
+	close(lock);
+	mail_free(m);
+}
+
 static void a_message_under_way_is_no_find(void **state)
 {
 	struct mail *m;
@@ -256,6 +310,8 @@ int main(void)
 		TEST(what_a_dead_worker_committed_is_taken_the_rest_removed),
 		TEST(a_live_workers_files_are_left_alone),
 		TEST(what_a_live_worker_told_a_dead_queued_is_taken_after_a_minute),
+		TEST(what_a_dead_queued_took_along_is_taken_when_smtpd_asks_again),
+		TEST(what_is_asked_for_again_and_was_done_is_not_done_twice),
 		TEST(a_message_under_way_is_no_find),
 		TEST(the_folder_of_a_worker_that_is_gone_is_looked_at_at_once),
 		TEST(a_broken_file_is_set_aside_and_the_rest_goes_on),
