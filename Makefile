@@ -92,9 +92,9 @@ fuzz: $(FUZZ_BIN)
 $(BUILD)/t/fuzz/%: $(BUILD)/t/fuzz/%.o $(BUILD)/common.a
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS_common)
 
-# Builds and runs every unit test, one after the other; the first that fails stops it.
+# Builds and runs every unit test, as many at a time as there are processors; prints what failed, and how many there were.
 unit: $(UNIT_BIN)
-	@for t in $(UNIT_BIN); do $$t || exit 1; done
+	@printf '%s\n' $(UNIT_BIN) | xargs -P "$$(nproc)" -n 1 t/tools/run-unit
 
 check:
 	./check
