@@ -54,3 +54,21 @@ bool body_next(struct body *b, int fd, const struct spool_header *h, struct buf 
 	fault_set(why, "4.3.1", "out of memory");
 	return false;
 }
+
+bool body_header_is_utf8(int fd, const struct spool_header *h)
+{
+	char *octets = memory_alloc(1, CHUNK_BYTES, NULL);
+	struct slice header;
+	bool utf8 = true;
+	size_t n = 0, end;
+
+	if (octets && spool_content_read(fd, h, 0, octets, CHUNK_BYTES, &n, NULL)) {
+		header = slice_of(octets, n);
+		end = slice_starts(header, SLICE("\r\n")) ? 0 : slice_find_slice(header, SLICE("\r\n\r\n"));
+		utf8 = end == SIZE_MAX && n < h->content_length;
+		for (size_t i = 0; i < n && i < end && !utf8; i++)
+			utf8 = (unsigned char)octets[i] > 127;
+	}
+	free(octets);
+	return utf8;
+}

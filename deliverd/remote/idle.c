@@ -31,10 +31,11 @@ static struct idle_queue *queue_of(struct remote *r, struct slice next_hop)
 
 bool idle_keep(struct remote *r, struct idle_place *place, struct slice next_hop)
 {
-	if (next_hop.n == 0 || (place->queue = queue_of(r, next_hop)) == NULL)
+	if (next_hop.n == 0 || r->n_idle >= r->idle_max || (place->queue = queue_of(r, next_hop)) == NULL)
 		return false;
 	list_init(&place->node);
 	list_prepend(&place->queue->sessions, &place->node);
+	r->n_idle++;
 	return true;
 }
 
@@ -58,6 +59,7 @@ void idle_forget(struct remote *r, struct idle_place *place)
 		return;
 	list_remove(&place->node);
 	place->queue = NULL;
+	r->n_idle--;
 	if (!list_empty(&q->sessions))
 		return;
 	table_remove(&r->idle, &q->node);

@@ -18,7 +18,7 @@ struct idle_place {
 	struct idle_queue *queue; /* NULL: not kept */
 };
 
-/* Keeps the session of place (which knows it) for next_hop. False: memory is out. */
+/* Keeps the session of place (which knows it) for next_hop. False: idle_max are kept already, or memory is out. */
 bool idle_keep(struct remote *r, struct idle_place *place, struct slice next_hop);
 /* The session to next_hop that was used last, taken out; or NULL. */
 struct session *idle_take(struct remote *r, struct slice next_hop);

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
 #include "common/base/ascii.h"
@@ -12,6 +13,8 @@
 #include "common/base/memory.h"
 #include "common/log/log.h"
 #include "common/service/service.h"
+#include "deliverd/remote/body.h"
+#include "deliverd/remote/extensions.h"
 #include "deliverd/remote/idle.h"
 #include "deliverd/remote/remote.h"
 #include "deliverd/remote/session.h"
@@ -108,6 +111,41 @@ void job_abandon(struct job *j)
 	job_end(j, &why);
 }
 
+/* ---- what it needs ---- */
+
+static bool is_ascii(struct slice path)
+{
+	for (size_t i = 0; i < path.n; i++)
+		if ((unsigned char)path.p[i] > 127)
+			return false;
+	return true;
+}
+
+/* The client may have said SMTPUTF8 for a message that can do without (RFC 6531 3.1). */
+static bool needs_smtputf8(const struct job *j)
+{
+	if (!j->utf8)
+		return false;
+	for (size_t i = 0; i < j->n_recipients; i++)
+		if (!is_ascii(j->recipients[i].forward_path))
+			return true;
+	return !is_ascii(j->reverse_path) || body_header_is_utf8(j->fd, &j->header);
+}
+
+bool job_is_deliverable(const struct job *j, const struct extensions *can, struct fault *why)
+{
+	if (can->size_max && j->header.content_length > can->size_max) {
+		fault_set(why, "5.3.4", "the message has %llu octets, and the far end takes %llu", (unsigned long long)j->header.content_length,
+			  (unsigned long long)can->size_max);
+		return false;
+	}
+	if (!can->smtputf8 && needs_smtputf8(j)) {
+		fault_set(why, "5.6.7", "an address or header field needs SMTPUTF8, which the far end does not have");
+		return false;
+	}
+	return true;
+}
+
 /* ---- where to ---- */
 
 struct slice job_next_hop(struct job *j)
@@ -128,6 +166,21 @@ static uint16_t port_of(const struct job *j)
 	return j->port ? j->port : (uint16_t)j->remote->service->settings->delivery_port;
 }
 
+/* Is it an address of this host? Then what goes there comes from there; connect(2) of a datagram socket sends nothing. */
+static bool is_local(const struct ip *ip, uint16_t port)
+{
+	struct sockaddr_storage to, from = {0};
+	socklen_t size = ip_to_sockaddr(ip, port, &to), n = sizeof(from);
+	int fd = socket(to.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ip own = {0};
+	uint16_t own_port;
+
+	if (fd >= 0 && connect(fd, (const struct sockaddr *)&to, size) == 0 && getsockname(fd, (struct sockaddr *)&from, &n) == 0)
+		ip_of_sockaddr((const struct sockaddr *)&from, &own, &own_port);
+	fd_close(&fd);
+	return ip_equal(&own, ip);
+}
+
 /* Is it one of our own listeners, by whatever name? What goes there goes round in circles. */
 static bool is_own(const struct job *j, const struct ip *ip)
 {
@@ -138,7 +191,8 @@ static bool is_own(const struct job *j, const struct ip *ip)
 
 	for (size_t i = 0; i < settings->listen.n; i++)
 		if (listener_parse(settings->listen.p[i], &l, NULL) && ip_port_parse(l.address, &own, &port, NULL) && port == port_of(j) &&
-		    (ip_equal(&own, ip) || (ip_is_unspecified(&own) && ip_is_loopback(ip))))
+		    (ip_equal(&own, ip) || ip_is_unspecified(ip) || /* which the kernel takes for this host */
+		     (ip_is_unspecified(&own) && (ip_is_loopback(ip) || is_local(ip, port)))))
 			return true;
 	return false;
 }
@@ -215,6 +269,7 @@ void job_session_unusable(struct job *j, bool again_without_tls, const struct fa
 void job_session_stale(struct job *j)
 {
 	j->session = NULL;
+	j->last_host = SLICE_EMPTY;
 	j->fresh = true;
 	start(j);
 }
@@ -298,7 +353,6 @@ void job_begin(struct remote *r, struct ipc_request *request, const struct ipc_d
 	j->remote = r;
 	j->request = request;
 	j->fd = -1;
-	j->begun_ms = loop_now_ms(r->service->loop);
 	arena_init(&j->arena, JOB_MEMORY);
 	list_init(&j->node);
 	list_append(&r->jobs, &j->node);

@@ -21,6 +21,7 @@
 #include "common/spool/file.h"
 #include "deliverd/remote/search.h"
 
+struct extensions;
 struct fault;
 struct ipc_request;
 struct remote;
@@ -53,9 +54,8 @@ struct job {
 	bool without_tls;   /* the handshake failed at this address: now in the clear */
 	bool fresh;         /* no idle session any more: one of them failed us already */
 	struct fault last;  /* what the last address said */
-	struct slice last_host;
+	struct slice last_host; /* who said it */
 	struct session *session;
-	uint64_t begun_ms;
 };
 
 /* Takes an ask from queued and *fd; request is answered now or later. */
@@ -69,6 +69,8 @@ void job_session_stale(struct job *j);
 /* From its session: every recipient that has no result yet fails or waits, as why says. Then queued is answered and the job is gone. */
 void job_end(struct job *j, const struct fault *why);
 
+/* Can a host with these extensions take it at all? False, permanent: why not; we need not ask. */
+MUST_USE bool job_is_deliverable(const struct job *j, const struct extensions *can, struct fault *why);
 /* Sets the result of one recipient from the far end's reply: 2yz delivered, 4yz deferred, 5yz failed. */
 void job_result(struct job *j, struct job_recipient *r, const struct reply *reply, struct slice host);
 /* The daemon ends: whatever is under way waits. */

@@ -27,6 +27,7 @@ static bool start(struct service *s, void *daemon, struct fault *why)
 	struct remote *r = daemon;
 
 	r->service = s;
+	r->idle_max = s->settings->remote_concurrency;
 	if (!settings_hostname(s->settings, r->hostname, sizeof(r->hostname), why))
 		return false;
 	r->tls = tls_client_create(s->loop, s->settings->tls_minimum == TLS_MINIMUM_1_3, false, why);

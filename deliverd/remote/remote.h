@@ -18,5 +18,6 @@ struct remote {
 	struct list jobs;     /* every job.h job under way */
 	struct list sessions; /* every session.h session, idle ones too */
 	struct table idle;    /* next hop → the idle sessions to it, see idle.h */
+	size_t n_idle, idle_max;
 	bool stopping;
 };

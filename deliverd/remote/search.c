@@ -70,8 +70,12 @@ static void gather(struct search *s)
 		struct search_host *host = &s->hosts[i];
 
 		failed = failed || host->failed;
-		for (size_t j = 0; j < host->n_addresses; j++)
-			add_address(s, host->name, &host->addresses[j]);
+		for (size_t j = 0; j < SEARCH_ADDRESSES_MAX; j++) {
+			if (j < host->n_v6)
+				add_address(s, host->name, &host->v6[j]);
+			if (j < host->n_v4)
+				add_address(s, host->name, &host->v4[j]);
+		}
 	}
 	if (s->n_addresses)
 		finish(s);
@@ -81,6 +85,14 @@ static void gather(struct search *s)
 		fail(s, "5.1.2", "the domain has neither MX nor address");
 	else
 		fail(s, "5.4.4", "none of its MX has an address");
+}
+
+static void take_address(struct search_host *host, const struct ip *ip)
+{
+	if (ip->family == 6 && host->n_v6 < SEARCH_ADDRESSES_MAX)
+		host->v6[host->n_v6++] = *ip;
+	if (ip->family == 4 && host->n_v4 < SEARCH_ADDRESSES_MAX)
+		host->v4[host->n_v4++] = *ip;
 }
 
 static void on_address(void *arg, const struct ipc_message *answer, int *fd, const struct fault *why)
@@ -98,8 +110,8 @@ static void on_address(void *arg, const struct ipc_message *answer, int *fd, con
 	} else {
 		list = answer->dns_answer.records;
 		while (ipc_next_dns_record(&list, &r, &broken))
-			if ((r.type == TYPE_A || r.type == TYPE_AAAA) && r.address.family && host->n_addresses < SEARCH_ADDRESSES_MAX)
-				host->addresses[host->n_addresses++] = r.address;
+			if (r.type == TYPE_A || r.type == TYPE_AAAA)
+				take_address(host, &r.address);
 		host->failed = host->failed || broken;
 	}
 	if (--s->n_pending == 0)
@@ -123,7 +135,7 @@ static void ask_addresses(struct search *s)
 
 		host->search = s;
 		if (ip_parse(host->name, &ip)) { /* an MX that is an address: against RFC 5321 5.1, and met */
-			host->addresses[host->n_addresses++] = ip;
+			take_address(host, &ip);
 			continue;
 		}
 		if (ask(s, &host->ask_v6, host->name, TYPE_AAAA, on_address, host))
@@ -208,10 +220,8 @@ static void take_mx(struct search *s, struct slice list)
 	}
 	if (null_mx && s->n_hosts == 0)
 		fail(s, "5.1.10", "the domain takes no mail (null MX)");
-	else if (broken || s->out_of_memory)
+	else if (broken || s->out_of_memory || s->n_hosts == 0)
 		fail(s, "4.4.3", "the answer for its MX could not be taken");
-	else if (s->n_hosts == 0)
-		ask_domain_itself(s);
 	else if (!leave_out_own(s))
 		fail(s, "5.4.6", "we are its best MX, but it is not a domain of ours: mail for it would go round in circles");
 	else {
@@ -251,18 +261,20 @@ static void on_mx(void *arg, const struct ipc_message *answer, int *fd, const st
 /* An address, "[192.0.2.1]", "[IPv6:2001:db8::1]", or localhost, which is no matter of DNS. */
 static bool take_literal(struct search *s, struct slice host)
 {
+	struct slice name = host;
 	struct ip ip;
 
 	if (slice_starts(host, SLICE("[")) && slice_ends(host, SLICE("]"))) {
 		host = slice_of(host.p + 1, host.n - 2);
 		if (slice_starts_nocase(host, SLICE("IPv6:")))
 			host = slice_tail(host, 5);
+		name = host; /* TLS wants it bare */
 	}
 	if (slice_equal_nocase(host, SLICE("localhost")))
 		host = SLICE("127.0.0.1");
 	if (!ip_parse(host, &ip))
 		return false;
-	add_address(s, s->domain, &ip);
+	add_address(s, name, &ip);
 	return true;
 }
 
@@ -295,4 +307,5 @@ void search_cancel(struct search *s)
 		ipc_ask_cancel(&s->hosts[i].ask_v4);
 		ipc_ask_cancel(&s->hosts[i].ask_v6);
 	}
+	s->n_hosts = 0; /* the arena may go now */
 }

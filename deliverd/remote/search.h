@@ -22,8 +22,8 @@ struct search_host {
 	struct slice name; /* without a dot at its end */
 	uint16_t preference;
 	struct ipc_ask ask_v4, ask_v6;
-	struct ip addresses[SEARCH_ADDRESSES_MAX];
-	size_t n_addresses;
+	struct ip v6[SEARCH_ADDRESSES_MAX], v4[SEARCH_ADDRESSES_MAX];
+	size_t n_v6, n_v4;
 	bool failed; /* DNS gave no answer for it */
 };
 
@@ -52,7 +52,7 @@ struct search {
 };
 
 /* Looks for host: an address (also in brackets) as it is, mx: by MX and else by the domain's own addresses, not mx: by its addresses. own_name: our host's, which is
- * left out with all that are no better (RFC 5321 5.1: no loops). Calls done once, from the loop: addresses are there, or why says, temporary or permanent. All slices
+ * left out with all that are no better (RFC 5321 5.1: no loops). Of one host, addresses of both families take turns, so that a host of ours without IPv6 comes to the others. Calls done once, from the loop: addresses are there, or why says, temporary or permanent. All slices
  * must live as long as s. */
 void search_begin(struct search *s, struct loop *loop, struct ipc_peer *resolvd, struct arena *arena, struct slice host, bool mx, struct slice own_name,
 		  uint64_t within_ms, search_done_fn *done, void *arg);

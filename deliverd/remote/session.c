@@ -8,13 +8,13 @@
 #include "common/base/ascii.h"
 #include "common/base/fault.h"
 #include "common/base/memory.h"
-#include "common/base/number.h"
 #include "common/log/log.h"
 #include "common/mail/reply.h"
 #include "common/service/service.h"
 #include "common/tls/context.h"
 #include "common/tls/stream.h"
 #include "deliverd/remote/body.h"
+#include "deliverd/remote/extensions.h"
 #include "deliverd/remote/idle.h"
 #include "deliverd/remote/job.h"
 #include "deliverd/remote/remote.h"
@@ -70,9 +70,9 @@ struct session {
 	uint16_t port;
 	char host[256];
 	struct buf key; /* the next hop, under which it is kept */
-	bool pipelining, eight_bit_mime, starttls, smtputf8, esmtp;
+	struct extensions can;
 	bool reused;    /* nothing was received since it was idle */
-	uint64_t size_max;
+	bool spent;     /* no further message goes over it */
 	unsigned n_messages;
 	/* the transaction */
 	size_t n_sent, n_replied; /* commands of the group: MAIL, RCPTs, DATA */
@@ -237,8 +237,10 @@ static enum next step_connected(struct session *s)
 	return session_wait(s, STEP_greeting);
 }
 
+/* RFC 3207 4.2: what was known before TLS is forgotten. */
 static enum next say_ehlo(struct session *s)
 {
+	s->can = (struct extensions){0};
 	say(s, "EHLO %s", s->remote->hostname);
 	return session_wait(s, STEP_ehlo_sent);
 }
@@ -255,27 +257,6 @@ static enum next step_greeting(struct session *s)
 	return say_ehlo(s);
 }
 
-/* RFC 5321 4.1.1.1: a keyword and its parameters a line, behind the first. */
-static void read_extensions(struct session *s)
-{
-	struct slice lines = slice_of_cstr(s->reply.text), line, word, value;
-
-	s->pipelining = s->eight_bit_mime = s->starttls = s->smtputf8 = false;
-	s->size_max = 0;
-	s->esmtp = true;
-	(void)slice_cut(&lines, '\n', &line);
-	while (slice_cut(&lines, '\n', &line)) {
-		if (!slice_word(&line, &word))
-			continue;
-		s->pipelining = s->pipelining || slice_equal_nocase(word, SLICE("PIPELINING"));
-		s->eight_bit_mime = s->eight_bit_mime || slice_equal_nocase(word, SLICE("8BITMIME"));
-		s->starttls = s->starttls || slice_equal_nocase(word, SLICE("STARTTLS"));
-		s->smtputf8 = s->smtputf8 || slice_equal_nocase(word, SLICE("SMTPUTF8"));
-		if (slice_equal_nocase(word, SLICE("SIZE")) && slice_word(&line, &value) && !number_u64(value, UINT64_MAX, &s->size_max))
-			s->size_max = 0;
-	}
-}
-
 static enum next step_ehlo_sent(struct session *s)
 {
 	struct fault why = {0};
@@ -287,10 +268,10 @@ static enum next step_ehlo_sent(struct session *s)
 	}
 	if (s->reply.code / 100 != 2)
 		return session_fail_reply(s, "EHLO");
-	read_extensions(s);
+	s->can = extensions_read(slice_of_cstr(s->reply.text));
 	if (stream_is_tls(&s->stream) || !wanted)
 		return session_go(s, STEP_ready);
-	if (s->starttls && s->remote->tls) {
+	if (s->can.starttls && s->remote->tls) {
 		say(s, "STARTTLS");
 		return session_wait(s, STEP_starttls_sent);
 	}
@@ -310,10 +291,9 @@ static enum next step_helo_sent(struct session *s)
 static enum next step_starttls_sent(struct session *s)
 {
 	if (s->reply.code / 100 == 2) {
-		stream_discard_input(&s->stream); /* RFC 3207 4.2: nothing said in the clear counts */
 		return start_tls(s);
 	}
-	if (s->job->tls == ROUTE_TLS_STARTTLS)
+	if (s->job->tls == ROUTE_TLS_STARTTLS || s->reply.code == 421)
 		return session_fail_reply(s, "STARTTLS");
 	return session_go(s, STEP_ready);
 }
@@ -330,10 +310,10 @@ static void say_mail(struct session *s)
 	const struct job *j = s->job;
 	char size[48] = "";
 
-	if (s->size_max)
+	if (s->can.size_max)
 		snprintf(size, sizeof(size), " SIZE=%llu", (unsigned long long)j->header.content_length);
-	say(s, "MAIL FROM:<%.*s>%s%s%s", SLICE_PRINTF(j->reverse_path), size, j->eight_bit && s->eight_bit_mime ? " BODY=8BITMIME" : "",
-	    j->utf8 ? " SMTPUTF8" : "");
+	say(s, "MAIL FROM:<%.*s>%s%s%s", SLICE_PRINTF(j->reverse_path), size, j->eight_bit && s->can.eight_bit_mime ? " BODY=8BITMIME" : "",
+	    j->utf8 && s->can.smtputf8 ? " SMTPUTF8" : "");
 }
 
 static void say_command(struct session *s, size_t command)
@@ -349,28 +329,11 @@ static void say_command(struct session *s, size_t command)
 /* Sends what may go now: with PIPELINING a group, DATA its last (RFC 2920 3.1); without, one command when the one before has its reply. */
 static enum next send_group(struct session *s)
 {
-	size_t limit = s->pipelining ? s->n_replied + GROUP_RECIPIENTS : s->n_replied + 1;
+	size_t limit = s->can.pipelining ? s->n_replied + GROUP_RECIPIENTS : s->n_replied + 1;
 
 	while (s->n_sent < n_commands(s) && s->n_sent < limit)
 		say_command(s, s->n_sent++);
 	return session_wait(s, STEP_group);
-}
-
-/* What the far end has said it cannot take, we need not ask. */
-static bool is_deliverable(const struct session *s, struct fault *why)
-{
-	const struct job *j = s->job;
-
-	if (s->size_max && j->header.content_length > s->size_max) {
-		fault_set(why, "5.3.4", "the message has %llu octets, and the far end takes %llu", (unsigned long long)j->header.content_length,
-			  (unsigned long long)s->size_max);
-		return false;
-	}
-	if (j->utf8 && !s->smtputf8) {
-		fault_set(why, "5.6.7", "an address or header field needs SMTPUTF8, which the far end does not have");
-		return false;
-	}
-	return true;
 }
 
 static enum next step_ready(struct session *s)
@@ -381,10 +344,11 @@ static enum next step_ready(struct session *s)
 	s->n_sent = s->n_replied = s->n_accepted = 0;
 	s->mail_refused = false;
 	s->body = (struct body){0};
-	j->last_host = slice_of_cstr(s->host);
+	if (!arena_copy(&j->arena, slice_of_cstr(s->host), &j->last_host, NULL)) /* the job may outlive this session */
+		j->last_host = SLICE_EMPTY;
 	buf_reset(&s->key);
 	buf_append(&s->key, job_next_hop(j));
-	if (is_deliverable(s, &why))
+	if (job_is_deliverable(j, &s->can, &why))
 		return send_group(s);
 	s->job = NULL;
 	j->session = NULL;
@@ -393,8 +357,20 @@ static enum next step_ready(struct session *s)
 	return session_go(s, STEP_done);
 }
 
+/* RFC 5321 4.5.3.1.10: 552 once meant "too many recipients", which is temporary; it still does where no other status says otherwise. */
+static void correct_552(struct reply *reply)
+{
+	struct slice status = slice_of_cstr(reply->status);
+
+	if (reply->code != 552 || (status.n && !slice_equal(status, SLICE("5.5.3"))))
+		return;
+	reply->code = 452;
+	snprintf(reply->status, sizeof(reply->status), "4.5.3");
+}
+
 static void take_rcpt_reply(struct session *s, struct job_recipient *r)
 {
+	correct_552(&s->reply);
 	if (s->mail_refused) {
 		job_result(s->job, r, &s->refusal, slice_of_cstr(s->host));
 	} else if (s->reply.code / 100 == 2) {
@@ -413,14 +389,19 @@ static void result_for_accepted(struct session *s, const struct reply *reply)
 			job_result(s->job, &s->job->recipients[i], reply, slice_of_cstr(s->host));
 }
 
+static enum next say_rset(struct session *s)
+{
+	say(s, "RSET");
+	return session_wait(s, STEP_rset_sent);
+}
+
 static enum next after_data_reply(struct session *s)
 {
 	if (s->reply.code / 100 != 3) {
 		if (s->reply.code / 100 == 2)
 			return session_fail_reply(s, "DATA"); /* it did not say go on: nothing is known to be taken */
 		result_for_accepted(s, &s->reply);
-		say(s, "RSET");
-		return session_wait(s, STEP_rset_sent);
+		return say_rset(s);
 	}
 	if (s->n_accepted == 0) { /* pipelined, all refused, and yet it waits: RFC 2920 3.1 */
 		stream_write(&s->stream, SLICE(".\r\n"));
@@ -429,11 +410,24 @@ static enum next after_data_reply(struct session *s)
 	return session_wait(s, STEP_body);
 }
 
+/* 421 may stand in place of any reply: the far end leaves, and nothing of the transaction counts (RFC 5321 3.8). */
+static enum next session_dismissed(struct session *s)
+{
+	if (s->reused) /* it had left before this message came */
+		return session_fail_reply(s, "MAIL");
+	for (size_t i = 0; i < s->job->n_recipients; i++)
+		job_result(s->job, &s->job->recipients[i], &s->reply, slice_of_cstr(s->host));
+	return session_go(s, STEP_done);
+}
+
 static enum next step_group(struct session *s)
 {
-	size_t command = s->n_replied++;
+	size_t command = s->n_replied;
 	bool last_recipient = command == s->job->n_recipients;
 
+	if (s->reply.code == 421)
+		return session_dismissed(s);
+	s->n_replied++;
 	s->reused = false;
 	if (command == COMMAND_MAIL && s->reply.code / 100 != 2) {
 		s->mail_refused = true;
@@ -449,23 +443,37 @@ static enum next step_group(struct session *s)
 		return session_go(s, STEP_done);
 	}
 	if (last_recipient && s->n_accepted == 0 && s->n_sent < n_commands(s)) { /* DATA is not sent: nobody is there for it */
-		say(s, "RSET");
-		return session_wait(s, STEP_rset_sent);
+		return say_rset(s);
 	}
 	return send_group(s);
 }
 
 static enum next step_rset_sent(struct session *s)
 {
+	s->spent = s->reply.code / 100 != 2;
 	return session_go(s, STEP_done);
+}
+
+/* A reply came before the message was sent: a refusal counts, as it stands; anything else is out of step, and must not pass for the reply to its end. */
+static enum next answered_early(struct session *s)
+{
+	struct fault why = {0};
+
+	if (s->reply.code >= 400)
+		result_for_accepted(s, &s->reply);
+	fault_set(&why, "4.5.0", "it answered before the message was sent");
+	return session_fail(s, &why);
 }
 
 static enum next step_body(struct session *s)
 {
+	struct slice input = stream_input(&s->stream);
 	struct fault why = {0};
 	struct buf chunk;
 	bool ended = false, ok;
 
+	if (reply_read(&input, &s->reply) == REPLY_DONE)
+		return answered_early(s);
 	buf_init(&chunk, OUTPUT_MAX);
 	ok = body_next(&s->body, s->job->fd, &s->job->header, &chunk, &ended, &why);
 	if (ok && !stream_write(&s->stream, buf_slice(&chunk))) {
@@ -480,6 +488,8 @@ static enum next step_body(struct session *s)
 
 static enum next step_body_ended(struct session *s)
 {
+	if (stream_unsent(&s->stream))
+		return answered_early(s);
 	result_for_accepted(s, &s->reply);
 	return session_go(s, STEP_done);
 }
@@ -496,7 +506,7 @@ static enum next step_done(struct session *s)
 		j->session = NULL;
 		job_end(j, NULL);
 	}
-	if (s->reply.code != 421 && s->n_messages < MESSAGES_MAX && !s->remote->stopping &&
+	if (!s->spent && s->reply.code != 421 && s->n_messages < MESSAGES_MAX && !s->remote->stopping &&
 	    s->remote->service->settings->delivery_reuse_idle > 0 && idle_keep(s->remote, &s->idle, buf_slice(&s->key)))
 		return session_wait(s, STEP_idle);
 	say(s, "QUIT");
@@ -529,11 +539,58 @@ static enum next session_step(struct session *s)
 	return NEXT_END;
 }
 
-/* Is what the step waits for there? *bad: what came can be no reply. */
-static bool is_woken(struct session *s, unsigned events, bool *bad)
+/* May something follow the reply that step waits for? With the others the far end has said more than it was asked, and its replies cannot be told apart any more. */
+static bool may_say_more(const struct session *s)
+{
+	switch (s->step) {
+	case STEP_group:
+		return s->n_replied + 1 < s->n_sent;
+	case STEP_connected:
+	case STEP_tls_up:
+	case STEP_greeting:
+	case STEP_ehlo_sent:
+	case STEP_helo_sent:
+	case STEP_starttls_sent: /* octets behind it would be what an attacker put there, RFC 3207 6 */
+		return false;
+	case STEP_ready:
+	case STEP_rset_sent:
+	case STEP_body:
+	case STEP_body_ended:
+	case STEP_done:
+	case STEP_idle: /* which ends the session then */
+	case STEP_quit_sent:
+		return true;
+	}
+	return false;
+}
+
+/* Takes the reply that the step waits for. *wrong: what came instead. */
+static bool take_reply(struct session *s, const char **wrong)
+{
+	struct slice input = stream_input(&s->stream);
+	size_t before = input.n;
+
+	switch (reply_read(&input, &s->reply)) {
+	case REPLY_MORE:
+		return false;
+	case REPLY_BAD:
+		*wrong = "what it sent is no reply";
+		return false;
+	case REPLY_DONE:
+		break;
+	}
+	if (input.n && !may_say_more(s)) {
+		*wrong = "it sent more replies than it was asked for";
+		return false;
+	}
+	stream_consume(&s->stream, before - input.n);
+	return true;
+}
+
+/* Is what the step waits for there? */
+static bool is_woken(struct session *s, unsigned events, const char **wrong)
 {
 	struct slice input;
-	size_t before;
 
 	switch (step_wake(s->step)) {
 	case WAKE_NOTHING:
@@ -543,21 +600,10 @@ static bool is_woken(struct session *s, unsigned events, bool *bad)
 	case WAKE_TLS:
 		return events & STREAM_TLS_UP;
 	case WAKE_DRAINED:
-		return stream_unsent(&s->stream) == 0;
-	case WAKE_REPLY:
 		input = stream_input(&s->stream);
-		before = input.n;
-		switch (reply_read(&input, &s->reply)) {
-		case REPLY_MORE:
-			return false;
-		case REPLY_BAD:
-			*bad = true;
-			return false;
-		case REPLY_DONE:
-			stream_consume(&s->stream, before - input.n);
-			return true;
-		}
-		return false;
+		return stream_unsent(&s->stream) == 0 || reply_read(&input, &s->reply) == REPLY_DONE;
+	case WAKE_REPLY:
+		return take_reply(s, wrong);
 	}
 	return false;
 }
@@ -565,11 +611,7 @@ static bool is_woken(struct session *s, unsigned events, bool *bad)
 static enum next session_lost(struct session *s, unsigned events)
 {
 	struct fault why = {0};
-	struct slice input = stream_input(&s->stream);
 
-	/* It may say why before the message has ended, and leave: those words are its reply to the message, unless they are good ones. */
-	if (s->step == STEP_body && reply_read(&input, &s->reply) == REPLY_DONE && s->reply.code >= 400)
-		result_for_accepted(s, &s->reply);
 	if (events & STREAM_FAILED && stream_fault(&s->stream))
 		why = *stream_fault(&s->stream);
 	else
@@ -582,15 +624,15 @@ static void session_run(struct session *s, unsigned events)
 {
 	struct fault why = {0};
 	enum next next = NEXT_WAIT;
-	bool bad = false;
+	const char *wrong = NULL;
 
-	while (next != NEXT_END && (next == NEXT_GO || is_woken(s, events, &bad))) {
+	while (next != NEXT_END && (next == NEXT_GO || is_woken(s, events, &wrong))) {
 		if (next == NEXT_WAIT)
 			events &= ~(unsigned)(STREAM_CONNECTED | STREAM_TLS_UP);
 		next = session_step(s);
 	}
-	if (bad) {
-		fault_set(&why, "4.5.0", "what it sent at step %s is no reply", step_name(s->step));
+	if (wrong) {
+		fault_set(&why, "4.5.0", "%s at step %s", wrong, step_name(s->step));
 		next = session_fail(s, &why);
 	} else if (next != NEXT_END && events & (STREAM_EOF | STREAM_FAILED)) {
 		next = session_lost(s, events);

@@ -1,0 +1,22 @@
+#include "deliverd/remote/extensions.h"
+
+#include "common/base/number.h"
+
+struct extensions extensions_read(struct slice text)
+{
+	struct slice line, word, value;
+	struct extensions e = {0};
+
+	(void)slice_cut(&text, '\n', &line); /* the far end's name */
+	while (slice_cut(&text, '\n', &line)) {
+		if (!slice_word(&line, &word))
+			continue;
+		e.pipelining = e.pipelining || slice_equal_nocase(word, SLICE("PIPELINING"));
+		e.eight_bit_mime = e.eight_bit_mime || slice_equal_nocase(word, SLICE("8BITMIME"));
+		e.starttls = e.starttls || slice_equal_nocase(word, SLICE("STARTTLS"));
+		e.smtputf8 = e.smtputf8 || slice_equal_nocase(word, SLICE("SMTPUTF8"));
+		if (slice_equal_nocase(word, SLICE("SIZE")) && slice_word(&line, &value) && !number_u64(value, UINT64_MAX, &e.size_max))
+			e.size_max = 0;
+	}
+	return e;
+}
