@@ -1,6 +1,6 @@
 """What an integration test stands on: a private PostgreSQL for the run, a tassis of its own for each test that wants one, free ports, and waiting that awaits
 a condition instead of sleeping. Everything lies below one temporary folder and is gone afterwards; two runs side by side do not meet."""
-import contextlib, os, pathlib, pwd, re, shutil, signal, smtplib, socket, subprocess, sys, tempfile, time
+import contextlib, os, pathlib, pwd, random, re, shutil, signal, smtplib, socket, subprocess, sys, tempfile, time
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 PREFIX = pathlib.Path(os.environ.get("TASSIS_PREFIX", TOP / ".check" / "prefix"))
@@ -24,9 +24,12 @@ def wait_for(condition, seconds=None, what=None):
 
 
 def free_port(address="127.0.0.1"):
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as s:
-        s.bind((address, 0))
-        return s.getsockname()[1]
+    """A port below those that the kernel gives to clients, so that none of them has it when the daemon comes to bind it."""
+    while True:
+        port = random.randrange(12000, 32000)
+        with contextlib.suppress(OSError), socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as s:
+            s.bind((address, port))
+            return port
 
 
 def run(*command, check=True, **more):
