@@ -117,15 +117,14 @@ FILL = sed -e 's|@LIBEXECDIR@|$(LIBEXECDIR)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|
 install: $(BUILT)
 	$(INSTALL) -d $(D)$(SBINDIR) $(D)$(LIBEXECDIR) $(D)$(SHAREDIR)/schema $(D)$(SHAREDIR)/dovecot $(D)$(SYSCONFDIR)
 	$(INSTALL) -m 755 $(BUILT) admin/cluster $(D)$(LIBEXECDIR)
-	$(FILL) master/tassis > $(BUILD)/tassis
-	$(INSTALL) -m 755 $(BUILD)/tassis $(D)$(SBINDIR)/tassis
+	$(FILL) master/tassis | $(INSTALL) -m 755 /dev/stdin $(D)$(SBINDIR)/tassis
 	$(INSTALL) -m 644 schema/*.sql $(D)$(SHAREDIR)/schema
 	for file in etc/dovecot/*; do [ ! -f $$file ] || $(INSTALL) -m 644 $$file $(D)$(SHAREDIR)/dovecot; done
 	$(INSTALL) -m 644 etc/main.conf $(D)$(SHAREDIR)/main.conf
 	[ -e $(D)$(SYSCONFDIR)/main.conf ] || $(INSTALL) -m 640 etc/main.conf $(D)$(SYSCONFDIR)/main.conf
 	set -e; for page in $(MAN_PAGES); do \
 		section=$${page##*.}; $(INSTALL) -d $(D)$(MANDIR)/man$$section; \
-		$(FILL) $$page > $(BUILD)/page; $(INSTALL) -m 644 $(BUILD)/page $(D)$(MANDIR)/man$$section/$${page##*/}; done
+		$(FILL) $$page | $(INSTALL) -m 644 /dev/stdin $(D)$(MANDIR)/man$$section/$${page##*/}; done
 	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then $(MAKE) -s accounts; fi
 
 # As root: the accounts of the daemons; see ARCHITECTURE.md.

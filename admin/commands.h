@@ -16,6 +16,15 @@ struct settings;
 	C(schema, true, "upgrade | status [--from DIR]", "Brings the database's schema up to date, or says how it stands.") \
 	C(control, true, "VERB [ARGUMENT]", "Tells master something: reload, stop, reopen (the log), ping, status.")
 
+/* What the script `tassis` (master/tassis) does itself; here for the help alone.
+ *	S(name, help) */
+#define ADMIN_SCRIPT_COMMANDS(S)                                                                     \
+	S(start, "Starts master, which starts the rest; ends when all are ready.")                    \
+	S(stop, "Stops all; ends when they have ended.")                                              \
+	S(restart, "Stops and starts; for the settings that a reload does not change.")               \
+	S(reload, "Takes a changed main.conf; with mistakes in it the running configuration stays.")  \
+	S(version, "Says which version this is.")
+
 /* Exit statuses, the same for every subcommand. */
 enum { ADMIN_DONE = 0, ADMIN_FAILED = 1, ADMIN_USAGE = 2, ADMIN_NOT_RUNNING = 3 };
 

@@ -35,6 +35,9 @@ static const struct command *find_command(const char *name)
 static int help(FILE *out, int status)
 {
 	(void)fputs("usage: tassis [-c MAIN_CONF] COMMAND …\n", out);
+#define S(name, help) (void)fputs("  " #name "\n      " help "\n", out);
+	ADMIN_SCRIPT_COMMANDS(S)
+#undef S
 	for (size_t i = 0; i < ARRAY_LENGTH(commands); i++)
 		(void)fprintf(out, "  %s%s%s\n      %s\n", commands[i].name, commands[i].usage[0] != '\0' ? " " : "",
 			      commands[i].usage, commands[i].help);
