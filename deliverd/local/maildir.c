@@ -13,6 +13,7 @@
 
 #define FOLDER_MAX 1000
 #define HOSTNAME_OCTETS 128
+#define COMPARE_OCTETS 8192
 #define PATH_OCTETS (FOLDER_MAX + 512)
 
 bool maildir_folder_is_valid(struct slice folder)
@@ -97,7 +98,7 @@ bool maildir_begin(struct maildir_file *f, int root, struct slice folder, const 
 	snprintf(f->name, sizeof(f->name), "%s", name); /* maildir_name saw to it that it fits */
 	make_path(path, folder, "tmp", name);
 	for (int tries = 0; tries < 3; tries++) {
-		f->fd = openat(root, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+		f->fd = openat(root, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (f->fd >= 0)
 			return true;
 		if (errno == EEXIST && unlinkat(root, path, 0) == 0)
@@ -131,18 +132,38 @@ static void make_final_path(char out[PATH_OCTETS], struct slice folder, const ch
 	snprintf(out, PATH_OCTETS, "%.*s/new/%s%s", SLICE_PRINTF(folder), name, sizes);
 }
 
-/* A file of that name is there: an earlier attempt's, which died before it could say so. One whose data the disk refuses is none. */
-static enum maildir_put take_earlier(int root, const char *path, struct fault *why)
+static bool is_same(int a, int b)
 {
-	int fd = openat(root, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	bool ok = fd >= 0 && fsync(fd) == 0;
+	char x[COMPARE_OCTETS], y[COMPARE_OCTETS];
+	struct stat of_a, of_b;
 
-	if (!ok)
-		fault_errno(why, "4.3.0", "cannot make durable what an earlier attempt left at %s", path);
-	if (!ok && fd >= 0)
-		unlinkat(root, path, 0);
+	if (fstat(a, &of_a) < 0 || fstat(b, &of_b) < 0 || of_a.st_size != of_b.st_size)
+		return false;
+	for (off_t at = 0; at < of_a.st_size;) {
+		size_t n = of_a.st_size - at < COMPARE_OCTETS ? (size_t)(of_a.st_size - at) : COMPARE_OCTETS;
+
+		if (!fd_read_all(a, x, n, at) || !fd_read_all(b, y, n, at) || memcmp(x, y, n) != 0)
+			return false;
+		at += (off_t)n;
+	}
+	return true;
+}
+
+/* A file of that name is there: an earlier attempt's, which died before it could say so. MAILDIR_IMPOSSIBLE: it is not the same, or it has gone meanwhile. */
+static enum maildir_put take_earlier(const struct maildir_file *f, const char *path, struct fault *why)
+{
+	int fd = openat(f->root, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	enum maildir_put put = MAILDIR_IMPOSSIBLE;
+
+	if (fd >= 0 && is_same(f->fd, fd)) {
+		put = fsync(fd) == 0 ? MAILDIR_WAS_THERE : MAILDIR_FAILED;
+		if (put == MAILDIR_FAILED) {
+			fault_errno(why, "4.3.0", "cannot make durable what an earlier attempt left at %s", path);
+			unlinkat(f->root, path, 0); /* a second fsync would say that all is well */
+		}
+	}
 	fd_close(&fd);
-	return ok ? MAILDIR_WAS_THERE : MAILDIR_FAILED;
+	return put;
 }
 
 /* Another file system; one that knows no links; too many of them. */
@@ -154,14 +175,19 @@ static bool is_impossible(int error)
 enum maildir_put maildir_link(const struct maildir_file *f, struct slice folder, const char *name, struct fault *why)
 {
 	char from[PATH_OCTETS], to[PATH_OCTETS];
+	enum maildir_put put;
 
 	make_path(from, f->folder, "tmp", f->name);
 	make_final_path(to, folder, name, f->sizes);
-	for (int tries = 0; tries < 2; tries++) {
+	for (int tries = 0; tries < 3; tries++) {
 		if (linkat(f->root, from, f->root, to, 0) == 0)
 			return MAILDIR_PUT;
-		if (errno == EEXIST)
-			return take_earlier(f->root, to, why);
+		if (errno == EEXIST) {
+			if ((put = take_earlier(f, to, why)) != MAILDIR_IMPOSSIBLE)
+				return put;
+			unlinkat(f->root, to, 0);
+			continue;
+		}
 		if (is_impossible(errno))
 			return MAILDIR_IMPOSSIBLE;
 		if (errno != ENOENT)
@@ -187,16 +213,21 @@ static bool rename_to_new(const struct maildir_file *f, const char *tmp, const c
 enum maildir_put maildir_publish(struct maildir_file *f, struct fault *why)
 {
 	char tmp[PATH_OCTETS], new[PATH_OCTETS];
+	enum maildir_put put;
 
 	make_path(tmp, f->folder, "tmp", f->name);
 	make_final_path(new, f->folder, f->name, f->sizes);
-	for (int tries = 0; tries < 2; tries++) {
+	for (int tries = 0; tries < 3; tries++) {
 		if (rename_to_new(f, tmp, new)) {
 			f->name[0] = '\0';
 			return MAILDIR_PUT;
 		}
-		if (errno == EEXIST)
-			return take_earlier(f->root, new, why); /* maildir_end removes ours; its links need its data, so it stays open until then */
+		if (errno == EEXIST) {
+			if ((put = take_earlier(f, new, why)) != MAILDIR_IMPOSSIBLE)
+				return put; /* maildir_end removes ours; its links need its data, so it stays open until then */
+			unlinkat(f->root, new, 0);
+			continue;
+		}
 		if (errno != ENOENT)
 			break;
 		if (!make_maildir(f->root, f->folder, why)) /* tmp/ was there; new/ may not be */

@@ -3,7 +3,8 @@
  *
  * The order (a power cut after fsync-then-rename leaves the file in tmp/): write tmp/N, begin its write-back, rename to
  * new/N, fsync. The fsync makes data and name durable, on ext4, XFS and btrfs. Names are made of the message's id and the recipient, so a second
- * attempt finds the first: the rename does not replace, and says so. */
+ * attempt finds the first: the rename does not replace, and says so. What a power cut left there may have its name and its size and be full of zeros, for another file's
+ * fsync makes names durable too: so an earlier file counts when it is the same to the octet, and is replaced when it is not. */
 #pragma once
 
 #include <stdbool.h>
@@ -28,7 +29,7 @@ struct maildir_file {
 enum maildir_put {
 	MAILDIR_FAILED,     /* why says: temporary */
 	MAILDIR_PUT,        /* it shows from here on, and is durable when maildir_sync has returned true */
-	MAILDIR_WAS_THERE,  /* an earlier attempt's file has that name and counts as this one; it is durable */
+	MAILDIR_WAS_THERE,  /* an earlier attempt's file has that name, is the same as this one, and is durable */
 	MAILDIR_IMPOSSIBLE, /* no link can be made there (another file system, too many links): a file of its own can */
 };
 

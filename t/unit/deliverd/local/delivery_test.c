@@ -192,6 +192,38 @@ static void copy_that_was_read_meanwhile_comes_again(void **state)
 	end(&f);
 }
 
+/* After a power cut the name may be durable, with the right size in it, and the octets not. */
+static void file_of_the_right_name_with_other_octets_is_replaced(void **state)
+{
+	struct fixture f;
+	char text[300];
+
+	(void)state;
+	for (int length = 0; length < 2; length++) {
+		begin(&f);
+		add(&f, 0, "bob@local.test", "local.test/bob");
+		add(&f, 1, "eve@local.test", "local.test/eve");
+		assert_int_equal(run(&f), 2);
+		for (const char *folder = "local.test/bob/new\0local.test/eve/new\0"; *folder; folder += strlen(folder) + 1) {
+			char name[256], path[512];
+			int fd;
+
+			assert_int_equal(mail_dir_count(&f.mail, folder, name), 1);
+			snprintf(path, sizeof(path), "%s/%s", folder, name);
+			assert_int_equal(unlinkat(f.mail.fd, path, 0), 0);
+			fd = openat(f.mail.fd, path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+			assert_int_equal(ftruncate(fd, length ? (off_t)strlen(STORED) : 0), 0);
+			fd_close(&fd);
+		}
+		assert_int_equal(run(&f), 2);
+		mail_dir_read(&f.mail, "local.test/bob/new", text, sizeof(text));
+		assert_string_equal(text, STORED);
+		mail_dir_read(&f.mail, "local.test/eve/new", text, sizeof(text));
+		assert_string_equal(text, STORED);
+		end(&f);
+	}
+}
+
 static void folder_that_cannot_be_written_stops_nobody_else(void **state)
 {
 	struct fixture f;
@@ -342,6 +374,7 @@ int main(void)
 		cmocka_unit_test(recipients_with_one_mailbox_have_a_file_each),
 		cmocka_unit_test(second_attempt_finds_the_first),
 		cmocka_unit_test(copy_that_was_read_meanwhile_comes_again),
+		cmocka_unit_test(file_of_the_right_name_with_other_octets_is_replaced),
 		cmocka_unit_test(folder_that_cannot_be_written_stops_nobody_else),
 		cmocka_unit_test(recipients_on_another_file_system_get_a_file_of_their_own),
 		cmocka_unit_test(what_could_not_be_synced_is_taken_back_and_written_anew),
