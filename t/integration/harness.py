@@ -113,6 +113,7 @@ class Tassis:
             if sample:
                 self.sql_file(SHARE / "schema" / "sample.sql")
         self.master = None
+        self.under = []  # a command that master is started by
 
     def _at(self, port):
         return f"[{self.address}]:{port}" if ":" in self.address else f"{self.address}:{port}"
@@ -149,7 +150,7 @@ class Tassis:
     def start(self):
         """Starts the daemons under master, in the foreground of a process of ours; returns when all are ready."""
         master_out = open(self.folder / "log" / "master.out", "a")
-        self.master = subprocess.Popen([LIBEXEC / "master", "-c", self.main_conf, "-f"], stdin=subprocess.DEVNULL, stdout=master_out, stderr=master_out, env=self.environment())
+        self.master = subprocess.Popen([*self.under, LIBEXEC / "master", "-c", self.main_conf, "-f"], stdin=subprocess.DEVNULL, stdout=master_out, stderr=master_out, env=self.environment())
         master_out.close()
 
         def ready():
