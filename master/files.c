@@ -79,6 +79,10 @@ static bool log_open_target(const struct settings *s, int terminal, int *out, st
 	if (s->log_to == LOG_TO_SYSLOG) {
 		*out = syslog_connect();
 	} else if (s->log_to == LOG_TO_STDERR) {
+		if (terminal < 0) {
+			fault_set(why, "4.3.5", "log_to = stderr takes a restart: in the background the terminal was let go of");
+			return false;
+		}
 		*out = fcntl(terminal, F_DUPFD_CLOEXEC, 4);
 	} else {
 		if (!slice_cstr(s->log_file, path, sizeof(path), why))

@@ -132,6 +132,9 @@ static bool set_up(struct master *m, struct fault *why)
 	    !watch_signals(m, why))
 		return false;
 	incoming_tidy(m->settings);
+	/* Whoever reads what `tassis start` prints waits for its end, which does not come while we hold it. */
+	if (!m->foreground && m->settings->log_to != LOG_TO_STDERR)
+		fd_close(&m->terminal);
 	fd = fcntl(m->files.log, F_DUPFD_CLOEXEC, 4);
 	if (fd >= 0)
 		log_open("master", fd, m->settings->log_to == LOG_TO_SYSLOG, (enum log_level)m->settings->log_level);

@@ -67,7 +67,7 @@ struct master {
 	const char *libexec;
 	bool foreground;
 	int verdict;  /* the pipe to who started us, -1: none waits */
-	int terminal; /* standard error as it was when we were started, for log_to = stderr */
+	int terminal; /* standard error as it was when we were started, for log_to = stderr; -1: let go of */
 	int status;   /* what we end with */
 	enum master_stage stage;
 	struct loop *loop;

@@ -2,7 +2,7 @@
 import json, re
 
 from far_end import FarEnd
-from harness import SHARE, TASSIS, run, wait_for
+from harness import PATIENCE, SHARE, TASSIS, run, wait_for
 from test_thread import submit
 
 
@@ -87,6 +87,17 @@ def test_stop_and_start_leave_no_process(make_tassis):
     import os
 
     assert not [p for p in pids if os.path.exists(f"/proc/{p}")]
+
+
+def test_start_lets_go_of_the_output_it_was_given(make_tassis):
+    """Who reads what start prints to its end is not made to wait for the daemons' end."""
+    tassis = make_tassis()
+    try:
+        assert tassis.tassis("start", timeout=PATIENCE).returncode == 0
+        refused = tassis.reload(log_to="stderr")
+        assert refused.returncode == 1 and "log_to = stderr" in refused.stdout + refused.stderr
+    finally:
+        tassis.tassis("stop", check=False)
 
 
 def test_second_master_on_the_same_spool_is_refused(tassis):
