@@ -32,7 +32,8 @@
 
 /* ---- counting, killing, failing ---- */
 
-enum fault_kind { KILL_BEFORE = 1, KILL_AFTER, FAIL };
+/* The last two wait for the first call from the N-th on that they can concern. */
+enum fault_kind { KILL_BEFORE = 1, KILL_AFTER, FAIL_FILE, LOSE_PEER };
 
 #define SLOTS 16
 
@@ -99,18 +100,20 @@ static void die(void)
 		pause();
 }
 
-/* What a counted call is to do: its number in *n. */
-static enum fault_kind counted(void)
+/* What a counted call on a file, or on a socket, is to do. */
+static enum fault_kind counted(bool socket)
 {
-	uint64_t n;
+	uint64_t n, at, none = 0;
+	enum fault_kind kind;
 
 	if (slot == NULL)
 		return 0;
 	n = atomic_fetch_add(&slot->count, 1) + 1;
-	if (n != atomic_load(&slot->at))
+	at = atomic_load(&slot->at);
+	kind = (enum fault_kind)atomic_load(&slot->kind);
+	if (at == 0 || n < at || (kind < FAIL_FILE && n != at) || (kind == FAIL_FILE && socket) || (kind == LOSE_PEER && !socket))
 		return 0;
-	atomic_store(&slot->fired, n);
-	return (enum fault_kind)atomic_load(&slot->kind);
+	return atomic_compare_exchange_strong(&slot->fired, &none, n) ? kind : 0;
 }
 
 static bool is_file(int fd)
@@ -231,14 +234,24 @@ static void put_fd(enum record_kind kind, int fd, uint64_t offset, const struct 
 
 /* ---- calls on descriptors ---- */
 
-/* The call of a counted function: dies, fails, or goes on to it. */
-#define FAULT(call)                                                                                    \
+/* A disk has errors of its own; what fails a socket is that the other side is lost. */
+static void fail(int socket)
+{
+	errno = (int)atomic_load(&slot->error);
+	if (socket < 0)
+		return;
+	shutdown(socket, SHUT_RDWR);
+	errno = ECONNRESET;
+}
+
+/* The call of a counted function: dies, fails (socket: the call's, or -1), or goes on to it. */
+#define FAULT(socket, call)                                                                            \
 	do {                                                                                           \
-		enum fault_kind kind_ = counted();                                                     \
+		enum fault_kind kind_ = counted((socket) >= 0);                                                    \
 		if (kind_ == KILL_BEFORE)                                                              \
 			die();                                                                         \
-		if (kind_ == FAIL) {                                                                   \
-			errno = (int)atomic_load(&slot->error);                                        \
+		if (kind_ >= FAIL_FILE) {                                                                   \
+			fail(socket);                                                                  \
 			return -1;                                                                     \
 		}                                                                                      \
 		call;                                                                                  \
@@ -271,7 +284,7 @@ static ssize_t counted_writev(int fd, const struct iovec *v, int n, off_t offset
 {
 	ssize_t result;
 
-	FAULT(result = file_writev(fd, v, n, offset));
+	FAULT(-1, result = file_writev(fd, v, n, offset));
 	return result;
 }
 
@@ -279,7 +292,7 @@ static ssize_t counted_socket_write(int fd, const void *p, size_t n)
 {
 	ssize_t result;
 
-	FAULT(result = syscall(SYS_write, fd, p, n));
+	FAULT(fd, result = syscall(SYS_write, fd, p, n));
 	return result;
 }
 
@@ -317,7 +330,7 @@ ssize_t writev(int fd, const struct iovec *v, int n)
 		return counted_writev(fd, v, n, -1);
 	if (!is_socket(fd))
 		return syscall(SYS_writev, fd, v, n);
-	FAULT(result = syscall(SYS_writev, fd, v, n));
+	FAULT(fd, result = syscall(SYS_writev, fd, v, n));
 	return result;
 }
 
@@ -355,7 +368,7 @@ int fsync(int fd)
 {
 	int result;
 
-	FAULT(result = file_sync(fd, SYS_fsync));
+	FAULT(-1, result = file_sync(fd, SYS_fsync));
 	return result;
 }
 
@@ -363,7 +376,7 @@ int fdatasync(int fd)
 {
 	int result;
 
-	FAULT(result = file_sync(fd, SYS_fdatasync));
+	FAULT(-1, result = file_sync(fd, SYS_fdatasync));
 	return result;
 }
 
@@ -371,7 +384,7 @@ int sync_file_range(int fd, off_t offset, off_t length, unsigned flags)
 {
 	int result;
 
-	FAULT(result = (int)syscall(SYS_sync_file_range, fd, offset, length, flags));
+	FAULT(-1, result = (int)syscall(SYS_sync_file_range, fd, offset, length, flags));
 	return result;
 }
 
@@ -379,7 +392,7 @@ ssize_t send(int fd, const void *p, size_t n, int flags)
 {
 	ssize_t result;
 
-	FAULT(result = syscall(SYS_sendto, fd, p, n, flags, NULL, 0));
+	FAULT(fd, result = syscall(SYS_sendto, fd, p, n, flags, NULL, 0));
 	return result;
 }
 
@@ -387,7 +400,7 @@ ssize_t sendmsg(int fd, const struct msghdr *m, int flags)
 {
 	ssize_t result;
 
-	FAULT(result = syscall(SYS_sendmsg, fd, m, flags));
+	FAULT(fd, result = syscall(SYS_sendmsg, fd, m, flags));
 	return result;
 }
 
@@ -516,7 +529,7 @@ int renameat2(int old_folder, const char *old, int new_folder, const char *new, 
 {
 	int result;
 
-	FAULT(result = real_rename(old_folder, old, new_folder, new, flags));
+	FAULT(-1, result = real_rename(old_folder, old, new_folder, new, flags));
 	return result;
 }
 
@@ -552,7 +565,7 @@ int linkat(int old_folder, const char *old, int new_folder, const char *new, int
 {
 	int result;
 
-	FAULT(result = real_link(old_folder, old, new_folder, new, flags));
+	FAULT(-1, result = real_link(old_folder, old, new_folder, new, flags));
 	return result;
 }
 
@@ -585,7 +598,7 @@ int unlinkat(int folder, const char *path, int flags)
 {
 	int result;
 
-	FAULT(result = real_unlink(folder, path, flags));
+	FAULT(-1, result = real_unlink(folder, path, flags));
 	return result;
 }
 

@@ -7,7 +7,7 @@ ALL = os.environ.get("FAULT_ALL") == "1"
 INJECT, SPOOL_WAY = BUILD / "t/fault/inject.so", BUILD / "t/fault/spool_way"
 
 SIZE, SLOT = 4096, struct.Struct("<32sQQQII")
-KINDS = {"kill-before": (1, 0), "kill-after": (2, 0), "EIO": (3, errno.EIO), "ENOSPC": (3, errno.ENOSPC)}
+KINDS = {"kill-before": (1, 0), "kill-after": (2, 0), "EIO": (3, errno.EIO), "ENOSPC": (3, errno.ENOSPC), "peer-lost": (4, 0)}
 
 
 def build():
@@ -40,7 +40,7 @@ class Injector:
         return self._field(program, 32)
 
     def at(self, program, n, kind):
-        """Arms the n-th call from now on."""
+        """Arms the n-th call from now on; EIO and ENOSPC wait for the next call on a file, peer-lost for one on a socket."""
         code, error = KINDS[kind]
         self._field(program, 48, 0)
         self._field(program, 56, code, "<I")
