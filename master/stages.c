@@ -146,7 +146,8 @@ void stages_child_ready(struct master *m)
 
 void stages_child_ended(struct master *m, const struct child *c, bool wanted)
 {
-	if (m->stage == MASTER_STARTING && !wanted)
+	/* One that had been ready is none that cannot start: it comes again, as later. */
+	if (m->stage == MASTER_STARTING && !wanted && c->state == CHILD_STARTING)
 		start_failed(m, c->slot->kind->program, c->worker, "ended before it was ready");
 	else
 		stages_advance(m);

@@ -2,7 +2,7 @@
  * Touches: the processes, through slot.h.
  *
  *	STARTING → RUNNING        all slots have a process that is ready
- *	STARTING → STOP_SMTPD     one died or did not get ready: the start has failed
+ *	STARTING → STOP_SMTPD     one died before it was ready or did not get ready: the start has failed
  *	RUNNING → STOP_SMTPD      told to stop
  *	STOP_SMTPD → STOP_QUEUED → STOP_REST → the loop ends; each when its processes are gone
  *

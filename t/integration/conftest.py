@@ -24,6 +24,7 @@ def make_tassis(cluster):
         made.append(harness.Tassis(cluster, **options))
         return made[-1]
 
+    make.made = made
     yield make
     for one in made:
         one.end()
@@ -44,5 +45,6 @@ def pytest_runtest_makereport(item, call):
     report = (yield).get_result()
     if report.failed:
         for fixture in item.funcargs.values():
-            if isinstance(fixture, harness.Tassis):
-                report.sections.append(("the log's end", fixture.log_tail()))
+            for one in getattr(fixture, "made", [fixture]):
+                if isinstance(one, harness.Tassis):
+                    report.sections.append(("the log's end", one.log_tail(400)))

@@ -10,6 +10,8 @@ SHARE = PREFIX / "share" / "tassis"
 AS_ROOT = os.geteuid() == 0
 # Sanitizer builds are several times slower; what waits, waits longer.
 PATIENCE = float(os.environ.get("TASSIS_TEST_PATIENCE", "20"))
+SANITIZED = b"__asan_init" in (LIBEXEC / "smtpd").read_bytes() if (LIBEXEC / "smtpd").exists() else False
+SANITIZER_REPORT = re.compile(r"[^\n]*(?:ERROR: AddressSanitizer|runtime error:|LeakSanitizer|WARNING: ThreadSanitizer)")
 
 
 def wait_for(condition, seconds=None, what=None):
@@ -104,6 +106,8 @@ class Tassis:
             "database_admin": cluster.connection(self.database, "tassis"),
             "smtp_workers": 1,
             "remote_workers": 1,
+            # A leak checker reads /proc of its process, which a chroot has not.
+            **({"accounts": "caller"} if SANITIZED else {}),
             **(settings or {}),
         }
         self.start_dns()
@@ -156,7 +160,7 @@ class Tassis:
         def ready():
             if self.master.poll() is not None:
                 raise AssertionError(f"master ended with {self.master.returncode}:\n" + (self.folder / "log/master.out").read_text() + self.log_tail())
-            return self.tassis("status", check=False).returncode == 0
+            return " runs: " in self.tassis("status", check=False).stdout
 
         wait_for(ready, PATIENCE * 2, "tassis status to say that all is ready\n" + self.log_tail())
         return self
@@ -179,7 +183,7 @@ class Tassis:
         return self.tassis("reload", check=False)
 
     def end(self):
-        """Stops everything and removes the folder."""
+        """Stops everything and removes the folder. What a sanitizer found in the meantime fails the test."""
         with contextlib.suppress(AssertionError):
             self.stop(check=False)
         self.kill_all()
@@ -187,7 +191,17 @@ class Tassis:
             self.dns.stdin.close()
             self.dns.wait()
             self.dns.stdout.close()
+        found = self.sanitizer_reports()
         shutil.rmtree(self.folder, ignore_errors=True)
+        assert not found, found
+
+    def sanitizer_reports(self):
+        """What a sanitizer wrote to the standard error of a daemon: master's until the daemon is ready, the log's file from then on."""
+        found = ""
+        for path in {self.folder / "log" / "master.out", self.log}:
+            if path.is_file() and (match := SANITIZER_REPORT.search(text := path.read_text(errors="replace"))):
+                found += f"{path.name}:\n" + text[match.start() : match.start() + 10000]
+        return found
 
     def processes(self, name=None):
         """pid -> program name of every process that this instance's master started, however it ended up."""

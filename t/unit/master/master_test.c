@@ -276,6 +276,30 @@ static void a_daemon_that_cannot_start_fails_the_start_with_its_reason(void **st
 	assert_int_equal(master_pid(p), 0);
 }
 
+static void a_daemon_that_was_ready_and_dies_during_the_start_comes_again(void **state)
+{
+	struct place *p = *state;
+	char text[4096], *at;
+	int status;
+	pid_t pid;
+
+	assert_int_equal(setenv("STAND_IN_SLOW", "lookupd", 1), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(start(p));
+	assert_int_equal(unsetenv("STAND_IN_SLOW"), 0);
+	assert_true(log_gets(p, "queued/0["));
+	file_text(p->dir, "log", text, sizeof(text));
+	at = strstr(text, "queued/0[");
+	assert_non_null(at);
+	assert_int_equal(kill((pid_t)strtol(at + 9, NULL, 10), SIGKILL), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+	assert_true(ask(p->control, "status", text, sizeof(text)));
+	assert_non_null(strstr(text, "1 restarts"));
+}
+
 static void a_port_that_is_taken_fails_the_start_with_its_line(void **state)
 {
 	struct place *p = *state;
@@ -469,6 +493,7 @@ int main(int argc, char **argv)
 		TEST(mistakes_of_main_conf_are_all_said_and_nothing_starts),
 		TEST(a_second_master_on_the_same_spool_is_refused),
 		TEST(a_daemon_that_cannot_start_fails_the_start_with_its_reason),
+		TEST(a_daemon_that_was_ready_and_dies_during_the_start_comes_again),
 		TEST(a_port_that_is_taken_fails_the_start_with_its_line),
 		TEST(a_killed_daemon_is_back_and_its_port_never_closed),
 		TEST(a_killed_lookupd_is_found_again_by_its_askers),

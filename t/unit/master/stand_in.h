@@ -1,6 +1,7 @@
 /* t/unit/master/stand_in.h: one program that master starts as every daemon: it takes part in what all daemons do, and nothing else.
  * A connection to a port of an smtpd stays until its client sends an octet; then it gets one line, "KIND/WORKER PID ANSWERED", ANSWERED 1 when lookupd/0, reached through
- * master, has answered a recipient's question. STAND_IN_FAILS=PROGRAM in the environment makes that one's start fail. */
+ * master, has answered a recipient's question. STAND_IN_FAILS=PROGRAM in the environment makes that one's start fail,
+ * STAND_IN_SLOW=PROGRAM makes it take a second. */
 #pragma once
 
 #include <stdio.h>
@@ -117,10 +118,12 @@ static void stand_in_file(void *arg, int fd, struct slice name, struct slice pat
 static bool stand_in_start(struct service *s, void *daemon, struct fault *why)
 {
 	struct stand_in *d = daemon;
-	const char *fails = getenv("STAND_IN_FAILS");
+	const char *fails = getenv("STAND_IN_FAILS"), *slow = getenv("STAND_IN_SLOW");
 	bool wants_folder = s->callbacks->role == IPC_ROLE_SMTPD || s->callbacks->role == IPC_ROLE_QUEUED;
 
 	d->service = s;
+	if (slow != NULL && strcmp(slow, d->program) == 0)
+		(void)usleep(999999);
 	if ((fails != NULL && strcmp(fails, d->program) == 0) || (wants_folder && !d->has_folder)) {
 		fault_set(why, "4.3.0", "it was told to fail");
 		return false;
