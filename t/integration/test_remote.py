@@ -143,6 +143,24 @@ def test_starttls_is_used_when_offered(near, certificate):
         assert far.messages[0][3]
 
 
+def test_what_ehlo_said_before_tls_is_forgotten_after_it(near, certificate):
+    with FarEnd({"EHLO": ["250-far.test\r\n250-SIZE 50000000\r\n250 STARTTLS", "502 5.5.1 what?"]}, certificate=certificate) as far:
+        tassis = near(far)
+        submit(tassis, ["bob@far.test"])
+        wait_for(lambda: far.messages)
+        assert far.messages[0][3]
+        assert [line for line in far.dialogue if "MAIL" in line] == ["C: MAIL FROM:<test@test.com>"]
+
+
+def test_early_consent_is_none(near):
+    """A far end that is one reply ahead: its 250 is not about the message."""
+    with FarEnd({"DATA": ["354 go on\r\n250 2.0.0 taken", "354 go on"], "data": ["close", "250 2.0.0 taken"]}) as far:
+        tassis = near(far)
+        submit(tassis, ["bob@far.test"], "not lost\r\n")
+        wait_for(lambda: far.messages)
+        assert far.messages[0][2].endswith(b"not lost\r\n")
+
+
 def test_failed_handshake_goes_on_in_the_clear(near, certificate):
     with FarEnd({"STARTTLS": "220 but no handshake follows"}) as far:
         far.extensions.append("STARTTLS")
@@ -200,5 +218,3 @@ def test_own_host_as_best_mx_is_a_loop_and_bounces(near):
         tassis = near(far, zone="far.test MX 10 mx.test.com\nmx.test.com A 127.0.0.1\n")
         submit(tassis, ["bob@far.test"])
         assert "5.4.6" in bounce(tassis).as_string()
-
-

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -176,6 +177,7 @@ static inline void far_on_accept(void *arg, unsigned ready)
 	*c = (struct far_connection){.far = f, .fd = fd};
 	buf_init(&c->in, 16 << 20);
 	buf_init(&c->message, 16 << 20);
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)); /* else its replies wait for our acknowledgements, 40 ms each */
 	loop_io_init(&c->io, f->loop, fd, far_on_input, c);
 	loop_io_want(&c->io, LOOP_READ);
 	far_answer(c, SLICE("CONNECT"), "220 far.test ESMTP\r\n");

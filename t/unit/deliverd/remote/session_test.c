@@ -206,12 +206,21 @@ static void when_nobody_is_accepted_nothing_is_sent(void **state)
 		assert_int_equal(result_of(deliver(ORDER(0)))->outcome, DELIVER_FAILED);
 		if (i == 0)
 			assert_true(slice_equal(buf_slice(&st->far.message), SLICE(".\r\n"))); /* RFC 2920 3.1 */
-		far_say(&st->far, "EHLO", "250 far.test\r\n", 0);
 		assert_int_equal(result_of(deliver(ORDER(0)))->outcome, DELIVER_FAILED);
 		assert_delivered(deliver(ORDER(0))); /* over the same connection */
 		assert_int_equal(st->far.n_connections, 1);
 		stage_end();
 	}
+	stage_begin("");
+	far_say(&st->far, "EHLO", "250 far.test\r\n", 0);
+	far_say(&st->far, "RCPT", "550 5.1.1 no\r\n", 2);
+	assert_int_equal(deliver(ORDER(.n_to = 2))->n_answers, 0);
+	UNTIL(st->deliveries[0].n_answers);
+	assert_int_equal(far_count(&st->far, "DATA"), 0);
+	assert_int_equal(far_count(&st->far, "RSET"), 1);
+	assert_delivered(deliver(ORDER(0)));
+	assert_int_equal(st->far.n_connections, 1);
+	stage_end();
 }
 
 static void refused_mail_is_the_fate_of_all(void **state)
@@ -320,6 +329,7 @@ static void silence_at_any_point_ends_at_its_time_limit(void **state)
 
 		stage_begin("delivery_reply_timeout = 1min\ndelivery_data_timeout = 2min\n");
 		far_say(&st->far, stages[i], "", 0);
+		far_say(&st->far, "EHLO", "250 far.test\r\n", 0);
 		d = deliver(ORDER(0));
 		UNTIL(st->far.n_connections);
 		for (int k = 0; k < 3000 && !d->n_answers; k++)
@@ -394,6 +404,12 @@ static void replies_that_come_unasked_are_not_counted_for_later_commands(void **
 		assert_int_equal(result_of(deliver(ORDER(0)))->outcome, DELIVER_DEFERRED);
 		stage_end();
 	}
+	stage_begin(""); /* the reply to RCPT would be taken for that to DATA */
+	far_say(&st->far, "EHLO", "250 far.test\r\n", 0);
+	far_say(&st->far, "MAIL", "250 2.1.0 ok\r\n250 2.1.0 ok\r\n", 0);
+	far_say(&st->far, "RCPT", "550 5.1.1 no\r\n", 0);
+	assert_deferred(deliver(ORDER(0)), "more replies");
+	stage_end();
 }
 
 static void large_content(struct buf *content)
@@ -505,7 +521,7 @@ static void refused_starttls_goes_on_in_the_clear(void **state)
 static void connection_is_used_again_up_to_a_hundred_messages(void **state)
 {
 	(void)state;
-	stage_begin("");
+	stage_begin("delivery_reuse_idle = 5min\n");
 	for (int i = 0; i < 100; i++)
 		assert_delivered(deliver(ORDER(0)));
 	assert_int_equal(st->far.n_connections, 1);
