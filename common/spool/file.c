@@ -75,7 +75,7 @@ struct block_reader {
 /* Goes on to the next line, which must have this key. */
 static void take_line(struct block_reader *b, struct slice key)
 {
-	struct slice line, found;
+	struct slice line = SLICE_EMPTY, found;
 
 	b->failed |= !slice_cut(&b->rest, '\n', &line) || !slice_cut(&line, ' ', &found) || !slice_equal(found, key);
 	b->values = line;
