@@ -24,6 +24,7 @@ static struct {
 	bool syslog;
 	enum log_level wanted;
 	char daemon[48];
+	int pid; /* as of log_open: a line needs no system call but its write */
 } logger = {.fd = STDERR_FILENO, .wanted = LOG_LEVEL_INFO, .daemon = "tassis"};
 
 static const struct {
@@ -142,10 +143,10 @@ void log_write(enum log_name name, const struct log_field *fields, size_t n)
 	buf_init(&line, LINE_MAX_OCTETS - LINE_END_OCTETS);
 	(void)buf_reserve(&line, 1024); /* one allocation for nearly every line */
 	if (logger.syslog) { /* RFC 3164 4.1, without time and host, which the local daemon adds */
-		buf_printf(&line, "<%d>tassis/%s[%d]: ", syslog_priority(events[name].level), logger.daemon, (int)getpid());
+		buf_printf(&line, "<%d>tassis/%s[%d]: ", syslog_priority(events[name].level), logger.daemon, logger.pid ? logger.pid : (int)getpid());
 	} else {
 		clock_append_rfc3339(&line, clock_wall_us());
-		buf_printf(&line, " %s[%d] ", logger.daemon, (int)getpid());
+		buf_printf(&line, " %s[%d] ", logger.daemon, logger.pid ? logger.pid : (int)getpid());
 	}
 	before = buf_length(&line);
 	for (size_t i = 0; i < n; i++)
@@ -161,6 +162,7 @@ void log_write(enum log_name name, const struct log_field *fields, size_t n)
 void log_open(const char *daemon, int fd, bool syslog, enum log_level wanted)
 {
 	snprintf(logger.daemon, sizeof(logger.daemon), "%s", daemon);
+	logger.pid = (int)getpid();
 	log_reopen(fd, syslog, wanted);
 }
 

@@ -58,7 +58,7 @@ struct log_field {
 /* Writes the line when the event's level is wanted. Never fails, never blocks for long, keeps errno. */
 void log_write(enum log_name name, const struct log_field *fields, size_t n);
 
-/* Starts the process's logger. daemon is the name in each line ("smtpd/0"), copied. fd: where lines go (a file opened with O_APPEND, standard error);
+/* Starts the process's logger, after its last fork. daemon is the name in each line ("smtpd/0"), copied. fd: where lines go (a file opened with O_APPEND, standard error);
  * takes it. syslog true: fd is a connected datagram socket of syslog, and lines get its frame (facility mail). Until it is
  * called, lines go to standard error. */
 void log_open(const char *daemon, int fd, bool syslog, enum log_level wanted);
