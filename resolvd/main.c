@@ -24,7 +24,8 @@ static void configure(struct resolvd *d)
 
 	for (size_t i = 0; i < settings->dns_servers.n && n < ARRAY_LENGTH(servers); i++)
 		n += resolver_server_parse(settings->dns_servers.p[i], &servers[n], NULL);
-	resolver_configure(d->resolver, n ? servers : d->of_system, n ? n : d->n_of_system, settings->dns_cache, settings->dns_timeout);
+	resolver_configure(d->resolver, n ? servers : d->of_system, n ? n : d->n_of_system,
+			   settings->dns_cache, settings->dns_timeout);
 }
 
 static void file(void *daemon, int fd, struct slice name, struct slice path)
@@ -35,7 +36,8 @@ static void file(void *daemon, int fd, struct slice name, struct slice path)
 
 	buf_init(&text, RESOLV_CONF_MAX);
 	if (slice_equal(name, SLICE("resolv.conf")) && fd_slurp(fd, &text, &why)) {
-		d->n_of_system = resolver_servers_of_resolv_conf(buf_slice(&text), d->of_system, ARRAY_LENGTH(d->of_system));
+		d->n_of_system = resolver_servers_of_resolv_conf(buf_slice(&text), d->of_system,
+								 ARRAY_LENGTH(d->of_system));
 		configure(d);
 		log_event(file_taken, F_SLICE(file, path));
 	} else if (why.text[0]) {
@@ -47,7 +49,9 @@ static void file(void *daemon, int fd, struct slice name, struct slice path)
 
 static void answered(void *arg, const struct dns_cached *a, const struct fault *why)
 {
-	struct ipc_message m = IPC_MESSAGE(dns_answer, .outcome = (uint8_t)a->outcome, .authentic = a->authentic, .ttl_s = a->ttl_s, .records = a->records);
+	struct ipc_message m =
+		IPC_MESSAGE(dns_answer, .outcome = (uint8_t)a->outcome, .authentic = a->authentic,
+			    .ttl_s = a->ttl_s, .records = a->records);
 
 	if (why)
 		log_event(dns_failed, F_FAULT(why));
@@ -62,7 +66,8 @@ static void handler(void *daemon, struct ipc_request *request, const struct ipc_
 	(void)fd;
 	if (m->type != IPC_TYPE_dns_ask)
 		fault_set(&why, "5.5.1", "resolvd answers questions for DNS, nothing else");
-	else if (resolver_ask(d->resolver, m->dns_ask.name, m->dns_ask.type, answered, request, &why))
+	else if (resolver_ask(d->resolver, m->dns_ask.name, m->dns_ask.type, answered, request,
+			      &why))
 		return;
 	/* What is no domain name does not exist; nobody needs DNS to say so. */
 	if (m->type == IPC_TYPE_dns_ask && why.class == FAULT_PERMANENT)
@@ -76,7 +81,8 @@ static bool start(struct service *s, void *daemon, struct fault *why)
 	struct resolvd *d = daemon;
 
 	d->service = s;
-	d->resolver = resolver_create(s->loop, s->settings->dns_cache, s->settings->dns_timeout, why);
+	d->resolver =
+		resolver_create(s->loop, s->settings->dns_cache, s->settings->dns_timeout, why);
 	if (d->resolver == NULL)
 		return false;
 	configure(d);

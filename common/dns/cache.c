@@ -28,7 +28,8 @@ static struct slice make_key(const struct dns_question *q, char key[KEY_MAX])
 
 static size_t entry_octets(const struct entry *e)
 {
-	return sizeof(*e) + e->key_length + e->length + 2 * sizeof(void *); /* and its share of the table */
+	return sizeof(*e) + e->key_length + e->length +
+	       2 * sizeof(void *); /* and its share of the table */
 }
 
 static void drop(struct dns_cache *c, struct entry *e)
@@ -65,7 +66,8 @@ void dns_cache_set_max(struct dns_cache *c, size_t max_octets)
 	c->max_octets = max_octets;
 }
 
-bool dns_cache_find(struct dns_cache *c, const struct dns_question *q, uint64_t now_ms, struct dns_cached *out)
+bool dns_cache_find(struct dns_cache *c, const struct dns_question *q, uint64_t now_ms,
+		    struct dns_cached *out)
 {
 	char key[KEY_MAX];
 	struct entry *e = find(c, make_key(q, key));
@@ -85,7 +87,8 @@ bool dns_cache_find(struct dns_cache *c, const struct dns_question *q, uint64_t 
 	return true;
 }
 
-void dns_cache_put(struct dns_cache *c, const struct dns_question *q, uint64_t now_ms, const struct dns_cached *answer)
+void dns_cache_put(struct dns_cache *c, const struct dns_question *q, uint64_t now_ms,
+		   const struct dns_cached *answer)
 {
 	char space[KEY_MAX];
 	struct slice key = make_key(q, space);

@@ -1,4 +1,5 @@
-/* common/dns/cache.h: answers for as long as they may be kept, within a bound of memory; what was not asked for longest goes first.
+/* common/dns/cache.h: answers for as long as they may be kept, within a bound of memory; what was
+ * not asked for longest goes first.
  * Touches: the heap. */
 #pragma once
 
@@ -19,8 +20,9 @@ struct dns_cache {
 struct dns_cached {
 	enum dns_outcome outcome;
 	bool authentic;
-	uint32_t ttl_s;       /* what is left of it */
-	struct slice records; /* as ipc_put_dns_record puts them; borrowed until the cache changes */
+	uint32_t ttl_s; /* what is left of it */
+	/* As ipc_put_dns_record puts them; borrowed until the cache changes. */
+	struct slice records;
 };
 
 void dns_cache_init(struct dns_cache *c, size_t max_octets);
@@ -28,6 +30,9 @@ void dns_cache_fini(struct dns_cache *c);
 /* A smaller maximum takes effect with the next put. */
 void dns_cache_set_max(struct dns_cache *c, size_t max_octets);
 /* False: nothing is known, or no longer. */
-bool dns_cache_find(struct dns_cache *c, const struct dns_question *q, uint64_t now_ms, struct dns_cached *out);
-/* Keeps it for its TTL; an answer with a TTL of 0, or one for which there is no memory, is not kept. */
-void dns_cache_put(struct dns_cache *c, const struct dns_question *q, uint64_t now_ms, const struct dns_cached *answer);
+bool dns_cache_find(struct dns_cache *c, const struct dns_question *q, uint64_t now_ms,
+		    struct dns_cached *out);
+/* Keeps it for its TTL; an answer with a TTL of 0, or one for which there is no memory, is not
+ * kept. */
+void dns_cache_put(struct dns_cache *c, const struct dns_question *q, uint64_t now_ms,
+		   const struct dns_cached *answer);

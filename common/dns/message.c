@@ -12,9 +12,10 @@
 #define ALIASES_MAX 16
 #define BADVERS 16 /* RFC 6891 6.1.3 */
 #define TTL_MAX_S 86400u
-#define TTL_TOP_BIT 0x80000000u        /* RFC 2181 8: with it a TTL counts as 0 */
-#define NEGATIVE_TTL_MAX_S 3600u       /* RFC 2308 5 */
-#define NEGATIVE_TTL_WITHOUT_SOA_S 60u /* it should not be kept at all; a minute spares a broken zone's servers */
+#define TTL_TOP_BIT 0x80000000u	 /* RFC 2181 8: with it a TTL counts as 0 */
+#define NEGATIVE_TTL_MAX_S 3600u /* RFC 2308 5 */
+/* Without SOA it should not be kept at all; a minute spares a broken zone's servers. */
+#define NEGATIVE_TTL_WITHOUT_SOA_S 60u
 
 /* The name as it goes over the wire; its length, or -1 when it is none (RFC 1035 2.3.4). */
 static int wire_name(const char *name, unsigned char out[NS_MAXCDNAME])
@@ -60,7 +61,8 @@ bool dns_question_encode(const struct dns_question *q, uint16_t id, bool edns, s
 	if (n < 0)
 		return false;
 	put16(out, id);
-	put16(out, 0x0120); /* RD, and AD: the answer may say whether it is authentic, RFC 6840 5.7 */
+	put16(out,
+	      0x0120); /* RD, and AD: the answer may say whether it is authentic, RFC 6840 5.7 */
 	put16(out, 1);
 	put16(out, 0);
 	put16(out, 0);
@@ -94,13 +96,17 @@ static bool is_answer_to(ns_msg *m, const struct dns_question *q, uint16_t id)
 {
 	ns_rr rr;
 
-	if (ns_msg_id(*m) != id || !ns_msg_getflag(*m, ns_f_qr) || ns_msg_getflag(*m, ns_f_opcode) != ns_o_query)
+	if (ns_msg_id(*m) != id || !ns_msg_getflag(*m, ns_f_qr) ||
+	    ns_msg_getflag(*m, ns_f_opcode) != ns_o_query)
 		return false;
-	/* A server that could not read the question need not repeat it. That it says so is all that is taken from it. */
+	/* A server that could not read the question need not repeat it. That it says so is all that
+	 * is taken from it. */
 	if (ns_msg_count(*m, ns_s_qd) == 0)
-		return ns_msg_getflag(*m, ns_f_rcode) == ns_r_formerr || ns_msg_getflag(*m, ns_f_rcode) == ns_r_notimpl;
-	return ns_msg_count(*m, ns_s_qd) == 1 && ns_parserr(m, ns_s_qd, 0, &rr) == 0 && ns_rr_type(rr) == q->type &&
-	       ns_rr_class(rr) == ns_c_in && same_name(ns_rr_name(rr), q->name);
+		return ns_msg_getflag(*m, ns_f_rcode) == ns_r_formerr ||
+		       ns_msg_getflag(*m, ns_f_rcode) == ns_r_notimpl;
+	return ns_msg_count(*m, ns_s_qd) == 1 && ns_parserr(m, ns_s_qd, 0, &rr) == 0 &&
+	       ns_rr_type(rr) == q->type && ns_rr_class(rr) == ns_c_in &&
+	       same_name(ns_rr_name(rr), q->name);
 }
 
 /* The response code with the upper bits that EDNS has for it (RFC 6891 6.1.3). */
@@ -120,10 +126,12 @@ static bool name_in(const ns_msg *m, const ns_rr *rr, size_t offset, char out[DN
 {
 	if (offset >= ns_rr_rdlen(*rr))
 		return false;
-	return ns_name_uncompress(ns_msg_base(*m), ns_msg_end(*m), ns_rr_rdata(*rr) + offset, out, DNS_NAME_MAX) >= 0;
+	return ns_name_uncompress(ns_msg_base(*m), ns_msg_end(*m), ns_rr_rdata(*rr) + offset, out,
+				  DNS_NAME_MAX) >= 0;
 }
 
-/* RFC 1035 3.3.14: strings with a length each; they count as one, as RFC 7208 3.3 and RFC 6376 3.6.2.2 want it. */
+/* RFC 1035 3.3.14: strings with a length each; they count as one, as RFC 7208 3.3 and RFC
+ * 6376 3.6.2.2 want it. */
 static bool join_strings(const ns_rr *rr, struct buf *out)
 {
 	const unsigned char *p = ns_rr_rdata(*rr), *end = p + ns_rr_rdlen(*rr);
@@ -181,7 +189,8 @@ static void put_record(const ns_msg *m, const ns_rr *rr, struct buf *records)
 		out.data = slice_of(data, n);
 		break;
 	}
-	/* One record that is broken, or a name longer than any host's, is passed over; the others count. */
+	/* One record that is broken, or a name longer than any host's, is passed over; the others
+	 * count. */
 	ok = ok && ipc_put_dns_record(records, &out);
 	(void)ok;
 	buf_fini(&text);
@@ -195,9 +204,11 @@ static void lower_ttl(struct dns_answer *a, uint32_t ttl_s)
 		a->ttl_s = ttl_s;
 }
 
-/* Goes through the answer section once for each link of the chain; false when it holds neither records nor a further link for name. A section that cannot be
- * read to its end says nothing at all: a->refused. */
-static bool follow(ns_msg *m, const struct dns_question *q, char name[DNS_NAME_MAX], struct dns_answer *a, struct buf *records, bool *found)
+/* Goes through the answer section once for each link of the chain; false when it holds neither
+ * records nor a further link for name. A section that cannot be read to its end says nothing at
+ * all: a->refused. */
+static bool follow(ns_msg *m, const struct dns_question *q, char name[DNS_NAME_MAX],
+		   struct dns_answer *a, struct buf *records, bool *found)
 {
 	char target[DNS_NAME_MAX] = "";
 	bool link = false;
@@ -226,7 +237,8 @@ static bool follow(ns_msg *m, const struct dns_question *q, char name[DNS_NAME_M
 	return *found || link;
 }
 
-/* RFC 2308 5: how long a no holds: the lesser of the SOA's own TTL and its minimum. False: there is no SOA. */
+/* RFC 2308 5: how long a no holds: the lesser of the SOA's own TTL and its minimum. False: there is
+ * no SOA. */
 static bool negative_ttl(ns_msg *m, uint32_t *ttl_s)
 {
 	for (int i = 0; i < ns_msg_count(*m, ns_s_ns); i++) {
@@ -238,7 +250,8 @@ static bool negative_ttl(ns_msg *m, uint32_t *ttl_s)
 		if ((int)ns_rr_type(rr) != DNS_SOA || ns_rr_rdlen(rr) < 4)
 			continue;
 		minimum = ns_rr_rdata(rr) + ns_rr_rdlen(rr) - 4;
-		*ttl_s = (uint32_t)minimum[0] << 24 | (uint32_t)minimum[1] << 16 | (uint32_t)minimum[2] << 8 | minimum[3];
+		*ttl_s = (uint32_t)minimum[0] << 24 | (uint32_t)minimum[1] << 16 |
+			 (uint32_t)minimum[2] << 8 | minimum[3];
 		if (ns_rr_ttl(rr) < *ttl_s)
 			*ttl_s = ns_rr_ttl(rr);
 		if (*ttl_s > NEGATIVE_TTL_MAX_S)
@@ -249,14 +262,17 @@ static bool negative_ttl(ns_msg *m, uint32_t *ttl_s)
 	return false;
 }
 
-/* Neither does it answer from what it knows itself, nor does it ask others for us: it only refers to them, and its "nothing" states nothing. */
+/* Neither does it answer from what it knows itself, nor does it ask others for us: it only refers
+ * to them, and its "nothing" states nothing. */
 static bool is_referral(const ns_msg *m)
 {
 	return !ns_msg_getflag(*m, ns_f_aa) && !ns_msg_getflag(*m, ns_f_ra);
 }
 
-/* The end of the chain of aliases, and what is there. no_name: the server says that it does not exist. */
-static void read_answer(ns_msg *m, const struct dns_question *q, bool no_name, struct dns_answer *a, struct buf *records)
+/* The end of the chain of aliases, and what is there. no_name: the server says that it does not
+ * exist. */
+static void read_answer(ns_msg *m, const struct dns_question *q, bool no_name, struct dns_answer *a,
+			struct buf *records)
 {
 	size_t before = buf_length(records);
 	char name[DNS_NAME_MAX];
@@ -279,7 +295,8 @@ static void read_answer(ns_msg *m, const struct dns_question *q, bool no_name, s
 		a->outcome = DNS_NO_NAME;
 		lower_ttl(a, ttl_s);
 	} else if (!soa && links > 0) {
-		memcpy(a->alias, name, sizeof(a->alias)); /* the server does not know the end of the chain */
+		memcpy(a->alias, name,
+		       sizeof(a->alias)); /* the server does not know the end of the chain */
 	} else if (!soa && is_referral(m)) {
 		a->refused = true;
 	} else {
@@ -288,14 +305,18 @@ static void read_answer(ns_msg *m, const struct dns_question *q, bool no_name, s
 	}
 }
 
-bool dns_answer_decode(struct slice message, const struct dns_question *q, uint16_t id, struct dns_answer *out, struct buf *records)
+bool dns_answer_decode(struct slice message, const struct dns_question *q, uint16_t id,
+		       struct dns_answer *out, struct buf *records)
 {
 	int code;
 	ns_msg m;
 
-	if (message.n > 65535 || ns_initparse((const unsigned char *)message.p, (int)message.n, &m) < 0 || !is_answer_to(&m, q, id))
+	if (message.n > 65535 ||
+	    ns_initparse((const unsigned char *)message.p, (int)message.n, &m) < 0 ||
+	    !is_answer_to(&m, q, id))
 		return false;
-	*out = (struct dns_answer){.outcome = DNS_FAILED, .ttl_s = TTL_MAX_S, .authentic = ns_msg_getflag(m, ns_f_ad)};
+	*out = (struct dns_answer){
+		.outcome = DNS_FAILED, .ttl_s = TTL_MAX_S, .authentic = ns_msg_getflag(m, ns_f_ad)};
 	code = response_code(&m);
 	if (ns_msg_getflag(m, ns_f_tc)) {
 		out->truncated = true;

@@ -14,9 +14,11 @@
 
 #define QUESTIONS_MAX 4096 /* under way at once: a descriptor each */
 #define FIRST_WAIT_MS 1500 /* for the first server; it doubles when all were asked */
-#define PAUSE_MS 200       /* behind a server that cannot be reached at all, once all were asked: a dead network does not spin */
+/* Behind a server that cannot be reached at all, once all were asked: a dead network does not spin.
+ */
+#define PAUSE_MS 200
 #define RECORDS_MAX 262144 /* octets of one answer's records */
-#define ALIASES_MAX 8      /* chains that several answers make */
+#define ALIASES_MAX 8	   /* chains that several answers make */
 
 struct waiter {
 	struct list node;
@@ -33,17 +35,17 @@ struct query {
 	char key[sizeof(((struct dns_question *)0)->name) + 2];
 	struct list waiters;
 	struct loop_timer timer; /* of this try */
-	struct loop_task later;  /* known at once, but told later */
+	struct loop_task later;	 /* known at once, but told later */
 	uint64_t until_ms;
 	struct loop_io io;
 	int fd;
 	bool tcp, edns;
 	uint16_t id;
 	unsigned n_tries, n_aliases;
-	size_t server;                /* its place */
-	struct resolver_server asked; /* the same, as it was when it was asked: a reload may change the list */
+	size_t server;		      /* its place */
+	struct resolver_server asked; /* the same, as it was then: a reload may change the list */
 	bool all_authentic;
-	uint32_t ttl_s; /* the least along the chain */
+	uint32_t ttl_s;	    /* the least along the chain */
 	struct buf out, in; /* over TCP: what is to be sent, what has come */
 	struct fault why;
 };
@@ -99,7 +101,8 @@ static void tell_known(void *arg)
 	struct query *q = arg;
 	struct dns_cached known;
 
-	if (dns_cache_find(&q->resolver->cache, &q->question, loop_now_ms(q->resolver->loop), &known))
+	if (dns_cache_find(&q->resolver->cache, &q->question, loop_now_ms(q->resolver->loop),
+			   &known))
 		end(q, &known);
 	else
 		try_server(q); /* its time was over just now */
@@ -128,7 +131,8 @@ static void try_next(struct query *q)
 	try_server(q);
 }
 
-/* The server cannot be reached, as why says: the next one is asked, at once as long as there is one that was not. */
+/* The server cannot be reached, as why says: the next one is asked, at once as long as there is one
+ * that was not. */
 static void on_unreachable(struct query *q)
 {
 	close_socket(q);
@@ -144,7 +148,8 @@ static void on_timer(void *arg)
 	char text[IP_TEXT_MAX];
 
 	if (q->fd >= 0) /* else why says it already */
-		fault_set(&q->why, "4.4.3", "the name server %s does not answer", server_name(q, text));
+		fault_set(&q->why, "4.4.3", "the name server %s does not answer",
+			  server_name(q, text));
 	try_next(q);
 }
 
@@ -153,7 +158,8 @@ static void on_refusal(struct query *q)
 {
 	char text[IP_TEXT_MAX];
 
-	fault_set(&q->why, "4.4.3", "the name server %s cannot answer for %s", server_name(q, text), q->now.name);
+	fault_set(&q->why, "4.4.3", "the name server %s cannot answer for %s", server_name(q, text),
+		  q->now.name);
 	if (q->n_tries + 1 < q->resolver->n_servers)
 		try_next(q);
 	else
@@ -164,7 +170,8 @@ static void finish(struct query *q, const struct dns_answer *a, const struct buf
 {
 	struct resolver *r = q->resolver;
 	struct dns_cached answer = {.outcome = a->outcome,
-				    .authentic = q->all_authentic && a->authentic && q->asked.trusted,
+				    .authentic =
+					    q->all_authentic && a->authentic && q->asked.trusted,
 				    .ttl_s = a->ttl_s < q->ttl_s ? a->ttl_s : q->ttl_s,
 				    .records = buf_slice(records)};
 
@@ -182,7 +189,8 @@ static void follow_alias(struct query *q, const struct dns_answer *a)
 	q->all_authentic = q->all_authentic && a->authentic && q->asked.trusted;
 	if (a->ttl_s < q->ttl_s)
 		q->ttl_s = a->ttl_s;
-	if (++q->n_aliases > ALIASES_MAX || !dns_question_set(&q->now, slice_of_cstr(a->alias), q->question.type, NULL)) {
+	if (++q->n_aliases > ALIASES_MAX ||
+	    !dns_question_set(&q->now, slice_of_cstr(a->alias), q->question.type, NULL)) {
 		fault_set(&q->why, "4.4.3", "the aliases of %s lead nowhere", q->question.name);
 		end_failed(q);
 		return;
@@ -192,7 +200,8 @@ static void follow_alias(struct query *q, const struct dns_answer *a)
 	try_server(q);
 }
 
-/* False: it is no answer to the question; q goes on waiting. True: q is dealt with, and may be gone. */
+/* False: it is no answer to the question; q goes on waiting. True: q is dealt with, and may be
+ * gone. */
 static bool take_answer(struct query *q, struct slice message)
 {
 	struct dns_answer a;
@@ -251,7 +260,8 @@ static void receive_tcp(struct query *q)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n <= 0 || !buf_append(&q->in, slice_of(octets, (size_t)n))) {
-		fault_set(&q->why, "4.4.3", "the name server %s closed its TCP connection", server_name(q, text));
+		fault_set(&q->why, "4.4.3", "the name server %s closed its TCP connection",
+			  server_name(q, text));
 		on_unreachable(q);
 		return;
 	}
@@ -263,7 +273,8 @@ static void receive_tcp(struct query *q)
 		return;
 	if (take_answer(q, slice_of(in.p + 2, length)))
 		return;
-	fault_set(&q->why, "4.4.3", "the name server %s answered another question", server_name(q, text));
+	fault_set(&q->why, "4.4.3", "the name server %s answered another question",
+		  server_name(q, text));
 	on_unreachable(q);
 }
 
@@ -274,7 +285,8 @@ static void send_tcp(struct query *q)
 	char text[IP_TEXT_MAX];
 
 	if (n < 0 && errno != EAGAIN && errno != EINTR && errno != ENOTCONN) {
-		fault_errno(&q->why, "4.4.3", "the name server %s cannot be reached over TCP", server_name(q, text));
+		fault_errno(&q->why, "4.4.3", "the name server %s cannot be reached over TCP",
+			    server_name(q, text));
 		on_unreachable(q);
 		return;
 	}
@@ -300,7 +312,8 @@ static bool open_socket(struct query *q, struct slice message)
 	struct sockaddr_storage address;
 	socklen_t size = ip_to_sockaddr(&q->asked.ip, q->asked.port, &address);
 
-	q->fd = socket(address.ss_family, (q->tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	q->fd = socket(address.ss_family,
+		       (q->tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (q->fd < 0)
 		return false;
 	/* Connected: the kernel gives a random port and lets in only what the server sends. */
@@ -308,7 +321,8 @@ static bool open_socket(struct query *q, struct slice message)
 		return false;
 	loop_io_init(&q->io, q->resolver->loop, q->fd, on_ready, q);
 	if (!q->tcp)
-		return send(q->fd, message.p, message.n, MSG_NOSIGNAL) == (ssize_t)message.n && loop_io_want(&q->io, LOOP_READ);
+		return send(q->fd, message.p, message.n, MSG_NOSIGNAL) == (ssize_t)message.n &&
+		       loop_io_want(&q->io, LOOP_READ);
 	buf_init(&q->in, 65537 + 16384);
 	buf_init(&q->out, 65537);
 	buf_append_char(&q->out, (char)(message.n >> 8));
@@ -333,15 +347,21 @@ static void try_server(struct query *q)
 	q->asked = r->servers[q->server];
 	random_fill(&q->id, sizeof(q->id));
 	buf_init(&message, 1024);
-	ok = dns_question_encode(&q->now, q->id, q->edns, &message) && open_socket(q, buf_slice(&message));
+	ok = dns_question_encode(&q->now, q->id, q->edns, &message) &&
+	     open_socket(q, buf_slice(&message));
 	if (!ok) {
-		fault_errno(&q->why, "4.4.3", "cannot ask the name server %s", server_name(q, text));
+		fault_errno(&q->why, "4.4.3", "cannot ask the name server %s",
+			    server_name(q, text));
 		close_socket(q);
 	}
 	buf_fini(&message);
-	wait = (uint64_t)FIRST_WAIT_MS << (q->n_tries / r->n_servers > 6 ? 6 : q->n_tries / r->n_servers);
+	wait = (uint64_t)FIRST_WAIT_MS
+	       << (q->n_tries / r->n_servers > 6 ? 6 : q->n_tries / r->n_servers);
 	if (!ok)
-		wait = q->n_tries + 1 < r->n_servers ? 0 : PAUSE_MS; /* not from inside this call: it may have come from resolver_ask */
+		wait = q->n_tries + 1 < r->n_servers
+			       ? 0
+			       : PAUSE_MS; /* not from inside this call: it may have come from
+					      resolver_ask */
 	loop_timer_set(&q->timer, wait < left ? wait : left);
 }
 
@@ -357,7 +377,8 @@ static struct slice make_key(const struct dns_question *question, char *key)
 	return slice_of(key, n + 2);
 }
 
-static struct query *begin(struct resolver *r, const struct dns_question *question, struct fault *why)
+static struct query *begin(struct resolver *r, const struct dns_question *question,
+			   struct fault *why)
 {
 	struct query *q = memory_alloc(1, sizeof(*q), why);
 	struct dns_cached known;
@@ -386,7 +407,8 @@ static struct query *begin(struct resolver *r, const struct dns_question *questi
 	return q;
 }
 
-bool resolver_ask(struct resolver *r, struct slice name, uint16_t type, resolver_done_fn *done, void *arg, struct fault *why)
+bool resolver_ask(struct resolver *r, struct slice name, uint16_t type, resolver_done_fn *done,
+		  void *arg, struct fault *why)
 {
 	struct dns_question question;
 	char key[sizeof(((struct query *)0)->key)];
@@ -415,7 +437,8 @@ bool resolver_ask(struct resolver *r, struct slice name, uint16_t type, resolver
 
 /* ---- life ---- */
 
-struct resolver *resolver_create(struct loop *loop, size_t cache_octets, uint64_t timeout_ms, struct fault *why)
+struct resolver *resolver_create(struct loop *loop, size_t cache_octets, uint64_t timeout_ms,
+				 struct fault *why)
 {
 	struct resolver *r = memory_alloc(1, sizeof(*r), why);
 
@@ -428,19 +451,24 @@ struct resolver *resolver_create(struct loop *loop, size_t cache_octets, uint64_
 	return r;
 }
 
-static bool are_the_servers(const struct resolver *r, const struct resolver_server *servers, size_t n)
+static bool are_the_servers(const struct resolver *r, const struct resolver_server *servers,
+			    size_t n)
 {
 	for (size_t i = 0; i < n; i++)
-		if (!ip_equal(&servers[i].ip, &r->servers[i].ip) || servers[i].port != r->servers[i].port || servers[i].trusted != r->servers[i].trusted)
+		if (!ip_equal(&servers[i].ip, &r->servers[i].ip) ||
+		    servers[i].port != r->servers[i].port ||
+		    servers[i].trusted != r->servers[i].trusted)
 			return false;
 	return n == r->n_servers;
 }
 
-void resolver_configure(struct resolver *r, const struct resolver_server *servers, size_t n_servers, size_t cache_octets, uint64_t timeout_ms)
+void resolver_configure(struct resolver *r, const struct resolver_server *servers, size_t n_servers,
+			size_t cache_octets, uint64_t timeout_ms)
 {
 	if (n_servers > RESOLVER_SERVERS_MAX)
 		n_servers = RESOLVER_SERVERS_MAX;
-	if (!are_the_servers(r, servers, n_servers)) { /* others may know another truth, and may not be trusted with it */
+	if (!are_the_servers(r, servers, n_servers)) { /* others may know another truth, and may not
+							  be trusted with it */
 		dns_cache_fini(&r->cache);
 		dns_cache_init(&r->cache, cache_octets);
 		memcpy(r->servers, servers, n_servers * sizeof(*servers));

@@ -8,13 +8,17 @@ bool resolver_server_parse(struct slice line, struct resolver_server *out, struc
 	struct slice rest = line, address = SLICE_EMPTY, word = SLICE_EMPTY, more;
 
 	*out = (struct resolver_server){.port = DNS_PORT};
-	if (!slice_word(&rest, &address) || (!ip_parse(address, &out->ip) && !ip_port_parse(address, &out->ip, &out->port, NULL)))
+	if (!slice_word(&rest, &address) ||
+	    (!ip_parse(address, &out->ip) && !ip_port_parse(address, &out->ip, &out->port, NULL)))
 		goto wrong;
 	out->trusted = slice_word(&rest, &word);
 	if (!out->trusted || (slice_equal(word, SLICE("trusted")) && !slice_word(&rest, &more)))
 		return true;
 wrong:
-	fault_set(why, "5.5.4", "\"%.*s\" is no name server; right would be 192.0.2.53 or 192.0.2.53:53, with trusted behind it or not", SLICE_PRINTF(line));
+	fault_set(why, "5.5.4",
+		  "\"%.*s\" is no name server; right would be 192.0.2.53 or 192.0.2.53:53, with "
+		  "trusted behind it or not",
+		  SLICE_PRINTF(line));
 	return false;
 }
 
@@ -32,7 +36,8 @@ size_t resolver_servers_of_resolv_conf(struct slice text, struct resolver_server
 		if (slice_equal(word, SLICE("options")))
 			while (slice_word(&line, &value))
 				trusted = trusted || slice_equal(value, SLICE("trust-ad"));
-		if (!slice_equal(word, SLICE("nameserver")) || !slice_word(&line, &value) || n == max)
+		if (!slice_equal(word, SLICE("nameserver")) || !slice_word(&line, &value) ||
+		    n == max)
 			continue;
 		out[n] = (struct resolver_server){.port = DNS_PORT};
 		n += ip_parse(slice_trim(value), &out[n].ip);

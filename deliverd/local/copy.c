@@ -15,7 +15,8 @@ static void append_path(struct buf *out, struct slice path)
 		buf_append_char(out, ascii_is_control(path.p[i]) ? '?' : path.p[i]);
 }
 
-bool copy_begin(struct copy *c, struct slice reverse_path, struct slice delivered_to, struct buf *out)
+bool copy_begin(struct copy *c, struct slice reverse_path, struct slice delivered_to,
+		struct buf *out)
 {
 	size_t before = buf_length(out);
 
@@ -57,7 +58,8 @@ static bool give(struct copy *c, struct slice octets, struct buf *out)
 /* Can it be told from these octets whether a line that begins so is a Return-Path field? */
 static bool is_decidable(struct slice line)
 {
-	return line.n >= return_path.n || slice_find(line, '\n') != SIZE_MAX || !slice_starts_nocase(return_path, line);
+	return line.n >= return_path.n || slice_find(line, '\n') != SIZE_MAX ||
+	       !slice_starts_nocase(return_path, line);
 }
 
 static void begin_line(struct copy *c, struct slice line)

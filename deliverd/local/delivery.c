@@ -58,7 +58,8 @@ static bool take_recipients(struct delivery *d, struct slice list, struct fault 
 		    !arena_copy(&d->arena, r.folder, &result->folder, why))
 			return false;
 		if (!maildir_folder_is_valid(r.folder))
-			fault_set(result->why, "4.3.5", "\"%.*s\" is no folder below mail_dir", SLICE_PRINTF(r.folder));
+			fault_set(result->why, "4.3.5", "\"%.*s\" is no folder below mail_dir",
+				  SLICE_PRINTF(r.folder));
 	}
 	return true;
 }
@@ -68,13 +69,15 @@ static bool is_readable_file(int fd, struct fault *why)
 	struct stat st;
 	int flags = fcntl(fd, F_GETFL);
 
-	if (fd >= 0 && flags >= 0 && (flags & O_ACCMODE) == O_RDONLY && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+	if (fd >= 0 && flags >= 0 && (flags & O_ACCMODE) == O_RDONLY && fstat(fd, &st) == 0 &&
+	    S_ISREG(st.st_mode))
 		return true;
 	fault_set(why, "5.5.4", "no read-only descriptor of a regular file came with the message");
 	return false;
 }
 
-bool delivery_create(const struct ipc_deliver_ask *ask, int *fd, int root, struct slice hostname, struct delivery **out, struct fault *why)
+bool delivery_create(const struct ipc_deliver_ask *ask, int *fd, int root, struct slice hostname,
+		     struct delivery **out, struct fault *why)
 {
 	struct delivery *d = NULL;
 
@@ -85,7 +88,8 @@ bool delivery_create(const struct ipc_deliver_ask *ask, int *fd, int root, struc
 	d->root = root;
 	d->received_us = ask->received_us;
 	d->hostname = hostname;
-	if (!arena_copy(&d->arena, ask->id, &d->id, why) || !arena_copy(&d->arena, ask->reverse_path, &d->reverse_path, why) ||
+	if (!arena_copy(&d->arena, ask->id, &d->id, why) ||
+	    !arena_copy(&d->arena, ask->reverse_path, &d->reverse_path, why) ||
 	    !take_recipients(d, ask->recipients, why)) {
 		delivery_destroy(d);
 		return false;
@@ -106,10 +110,11 @@ void delivery_destroy(struct delivery *d)
 }
 
 /* Streams the message into f, in chunks, so that its size does not matter. */
-static bool write_message(const struct delivery *d, const struct spool_header *h, struct copy *c, struct maildir_file *f, struct buf *out,
-			  struct fault *why)
+static bool write_message(const struct delivery *d, const struct spool_header *h, struct copy *c,
+			  struct maildir_file *f, struct buf *out, struct fault *why)
 {
-	size_t chunk = h->content_length < CHUNK_BYTES ? (size_t)h->content_length : CHUNK_BYTES, n = 0;
+	size_t chunk = h->content_length < CHUNK_BYTES ? (size_t)h->content_length : CHUNK_BYTES,
+	       n = 0;
 	char *octets = memory_alloc(1, chunk, why);
 	bool ok = octets != NULL;
 
@@ -123,7 +128,8 @@ static bool write_message(const struct delivery *d, const struct spool_header *h
 			fault_set(why, "4.3.1", "out of memory");
 			ok = false;
 		}
-		if (ok && at + n < h->content_length) { /* the last piece goes with what copy_end adds */
+		if (ok &&
+		    at + n < h->content_length) { /* the last piece goes with what copy_end adds */
 			ok = maildir_write(f, buf_slice(out), why);
 			buf_reset(out);
 		}
@@ -136,12 +142,14 @@ static bool write_message(const struct delivery *d, const struct spool_header *h
 	return ok && maildir_write(f, buf_slice(out), why);
 }
 
-static bool name_for(const struct delivery *d, const struct delivery_result *r, char *out, size_t size, struct fault *why)
+static bool name_for(const struct delivery *d, const struct delivery_result *r, char *out,
+		     size_t size, struct fault *why)
 {
 	return maildir_name(d->received_us, d->id, r->forward_path, d->hostname, out, size, why);
 }
 
-static bool write_file(const struct delivery *d, const struct spool_header *h, const struct delivery_result *r, const char *name, struct maildir_file *f,
+static bool write_file(const struct delivery *d, const struct spool_header *h,
+		       const struct delivery_result *r, const char *name, struct maildir_file *f,
 		       struct fault *why)
 {
 	struct copy c = {0};
@@ -150,8 +158,10 @@ static bool write_file(const struct delivery *d, const struct spool_header *h, c
 
 	buf_init(&out, 4 * CHUNK_BYTES);
 	/* With several recipients the file is one for all, and must not say whose it is. */
-	ok = copy_begin(&c, d->reverse_path, d->n_results == 1 ? r->forward_path : SLICE_EMPTY, &out) &&
-	     maildir_begin(f, d->root, r->folder, name, why) && write_message(d, h, &c, f, &out, why);
+	ok = copy_begin(&c, d->reverse_path, d->n_results == 1 ? r->forward_path : SLICE_EMPTY,
+			&out) &&
+	     maildir_begin(f, d->root, r->folder, name, why) &&
+	     write_message(d, h, &c, f, &out, why);
 	if (ok)
 		maildir_seal(f, c.size_bytes, c.size_bytes + c.lines);
 	buf_fini(&out);
@@ -229,7 +239,8 @@ void delivery_run(struct delivery *d)
 	struct fault why = {0};
 	bool ok = spool_header_read(d->fd, d->id, &h, &why);
 
-	/* Each turn of the loop is done with at least one; a mailbox that cannot be written to does not stand in the way of the others. */
+	/* Each turn of the loop is done with at least one; a mailbox that cannot be written to does
+	 * not stand in the way of the others. */
 	for (size_t i = 0; i < d->n_results; i++) {
 		if (!is_open(&d->results[i]))
 			continue;

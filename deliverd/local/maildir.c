@@ -23,16 +23,18 @@ bool maildir_folder_is_valid(struct slice folder)
 	if (folder.n == 0 || folder.n > FOLDER_MAX || memchr(folder.p, '\0', folder.n))
 		return false;
 	while (slice_cut(&folder, '/', &part))
-		if (part.n == 0 || part.n > 255 || slice_equal(part, SLICE(".")) || slice_equal(part, SLICE("..")))
+		if (part.n == 0 || part.n > 255 || slice_equal(part, SLICE(".")) ||
+		    slice_equal(part, SLICE("..")))
 			return false;
 	return true;
 }
 
-bool maildir_name(uint64_t received_us, struct slice id, struct slice recipient, struct slice hostname, char *out, size_t size,
-		  struct fault *why)
+bool maildir_name(uint64_t received_us, struct slice id, struct slice recipient,
+		  struct slice hostname, char *out, size_t size, struct fault *why)
 {
 	uint32_t hash = crc32c(0, recipient.p, recipient.n);
-	int n = snprintf(out, size, "%llu.M%06lluI%.*sR%08x.%.*s", (unsigned long long)(received_us / 1000000),
+	int n = snprintf(out, size, "%llu.M%06lluI%.*sR%08x.%.*s",
+			 (unsigned long long)(received_us / 1000000),
 			 (unsigned long long)(received_us % 1000000), SLICE_PRINTF(id), hash,
 			 SLICE_PRINTF(slice_head(hostname, HOSTNAME_OCTETS)));
 
@@ -44,7 +46,8 @@ bool maildir_name(uint64_t received_us, struct slice id, struct slice recipient,
 
 static void make_path(char out[PATH_OCTETS], struct slice folder, const char *sub, const char *name)
 {
-	snprintf(out, PATH_OCTETS, "%.*s/%s%s%s", SLICE_PRINTF(folder), sub, name ? "/" : "", name ? name : "");
+	snprintf(out, PATH_OCTETS, "%.*s/%s%s%s", SLICE_PRINTF(folder), sub, name ? "/" : "",
+		 name ? name : "");
 }
 
 /* Makes the folder at path where it is not there, and its name durable. */
@@ -61,7 +64,8 @@ static bool make_folder(int root, const char *path, struct fault *why)
 		fault_errno(why, "4.3.0", "cannot make the folder %s", path);
 		return false;
 	}
-	snprintf(parent, sizeof(parent), "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+	snprintf(parent, sizeof(parent), "%.*s", slash ? (int)(slash - path) : 1,
+		 slash ? path : ".");
 	fd = openat(root, parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	ok = fd >= 0 && fsync(fd) == 0;
 	if (!ok)
@@ -90,7 +94,8 @@ static bool make_maildir(int root, struct slice folder, struct fault *why)
 	return true;
 }
 
-bool maildir_begin(struct maildir_file *f, int root, struct slice folder, const char *name, struct fault *why)
+bool maildir_begin(struct maildir_file *f, int root, struct slice folder, const char *name,
+		   struct fault *why)
 {
 	char path[PATH_OCTETS];
 
@@ -98,11 +103,12 @@ bool maildir_begin(struct maildir_file *f, int root, struct slice folder, const 
 	snprintf(f->name, sizeof(f->name), "%s", name); /* maildir_name saw to it that it fits */
 	make_path(path, folder, "tmp", name);
 	for (int tries = 0; tries < 3; tries++) {
-		f->fd = openat(root, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+		f->fd = openat(root, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
+			       0600);
 		if (f->fd >= 0)
 			return true;
 		if (errno == EEXIST && unlinkat(root, path, 0) == 0)
-			continue; /* a dead process's: queued gives a message to one process at a time */
+			continue; /* a dead process's: one at a time has a message */
 		if (errno != ENOENT)
 			break;
 		if (!make_maildir(root, folder, why))
@@ -124,10 +130,12 @@ void maildir_seal(struct maildir_file *f, uint64_t size_bytes, uint64_t virtual_
 {
 	/* Asks for nothing to be durable: it only has the data on its way before the name is. */
 	sync_file_range(f->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
-	snprintf(f->sizes, sizeof(f->sizes), ",S=%llu,W=%llu", (unsigned long long)size_bytes, (unsigned long long)virtual_bytes);
+	snprintf(f->sizes, sizeof(f->sizes), ",S=%llu,W=%llu", (unsigned long long)size_bytes,
+		 (unsigned long long)virtual_bytes);
 }
 
-static void make_final_path(char out[PATH_OCTETS], struct slice folder, const char *name, const char *sizes)
+static void make_final_path(char out[PATH_OCTETS], struct slice folder, const char *name,
+			    const char *sizes)
 {
 	snprintf(out, PATH_OCTETS, "%.*s/new/%s%s", SLICE_PRINTF(folder), name, sizes);
 }
@@ -140,7 +148,8 @@ static bool is_same(int a, int b)
 	if (fstat(a, &of_a) < 0 || fstat(b, &of_b) < 0 || of_a.st_size != of_b.st_size)
 		return false;
 	for (off_t at = 0; at < of_a.st_size;) {
-		size_t n = of_a.st_size - at < COMPARE_OCTETS ? (size_t)(of_a.st_size - at) : COMPARE_OCTETS;
+		size_t n = of_a.st_size - at < COMPARE_OCTETS ? (size_t)(of_a.st_size - at)
+							      : COMPARE_OCTETS;
 
 		if (!fd_read_all(a, x, n, at) || !fd_read_all(b, y, n, at) || memcmp(x, y, n) != 0)
 			return false;
@@ -149,8 +158,10 @@ static bool is_same(int a, int b)
 	return true;
 }
 
-/* A file of that name is there: an earlier attempt's, which died before it could say so. MAILDIR_IMPOSSIBLE: it is not the same, or it has gone meanwhile. */
-static enum maildir_put take_earlier(const struct maildir_file *f, const char *path, struct fault *why)
+/* A file of that name is there: an earlier attempt's, which died before it could say so.
+ * MAILDIR_IMPOSSIBLE: it is not the same, or it has gone meanwhile. */
+static enum maildir_put take_earlier(const struct maildir_file *f, const char *path,
+				     struct fault *why)
 {
 	int fd = openat(f->root, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	enum maildir_put put = MAILDIR_IMPOSSIBLE;
@@ -158,7 +169,8 @@ static enum maildir_put take_earlier(const struct maildir_file *f, const char *p
 	if (fd >= 0 && is_same(f->fd, fd)) {
 		put = fsync(fd) == 0 ? MAILDIR_WAS_THERE : MAILDIR_FAILED;
 		if (put == MAILDIR_FAILED) {
-			fault_errno(why, "4.3.0", "cannot make durable what an earlier attempt left at %s", path);
+			fault_errno(why, "4.3.0",
+				    "cannot make durable what an earlier attempt left at %s", path);
 			unlinkat(f->root, path, 0); /* a second fsync would say that all is well */
 		}
 	}
@@ -172,7 +184,8 @@ static bool is_impossible(int error)
 	return error == EXDEV || error == EPERM || error == EOPNOTSUPP || error == EMLINK;
 }
 
-enum maildir_put maildir_link(const struct maildir_file *f, struct slice folder, const char *name, struct fault *why)
+enum maildir_put maildir_link(const struct maildir_file *f, struct slice folder, const char *name,
+			      struct fault *why)
 {
 	char from[PATH_OCTETS], to[PATH_OCTETS];
 	enum maildir_put put;
@@ -195,11 +208,13 @@ enum maildir_put maildir_link(const struct maildir_file *f, struct slice folder,
 		if (!make_maildir(f->root, folder, why))
 			return MAILDIR_FAILED;
 	}
-	fault_errno(why, "4.3.0", "cannot put the message into the mailbox %.*s", SLICE_PRINTF(folder));
+	fault_errno(why, "4.3.0", "cannot put the message into the mailbox %.*s",
+		    SLICE_PRINTF(folder));
 	return MAILDIR_FAILED;
 }
 
-/* As rename, but never over a file that is there; a file system that cannot say so (NFS) has link for it. */
+/* As rename, but never over a file that is there; a file system that cannot say so (NFS) has link
+ * for it. */
 static bool rename_to_new(const struct maildir_file *f, const char *tmp, const char *new)
 {
 	if (renameat2(f->root, tmp, f->root, new, RENAME_NOREPLACE) == 0)
@@ -224,7 +239,8 @@ enum maildir_put maildir_publish(struct maildir_file *f, struct fault *why)
 		}
 		if (errno == EEXIST) {
 			if ((put = take_earlier(f, new, why)) != MAILDIR_IMPOSSIBLE)
-				return put; /* maildir_end removes ours; its links need its data, so it stays open until then */
+				return put; /* ours stays open until maildir_end: its links need its
+					       data */
 			unlinkat(f->root, new, 0);
 			continue;
 		}
@@ -233,7 +249,8 @@ enum maildir_put maildir_publish(struct maildir_file *f, struct fault *why)
 		if (!make_maildir(f->root, f->folder, why)) /* tmp/ was there; new/ may not be */
 			return MAILDIR_FAILED;
 	}
-	fault_errno(why, "4.3.0", "cannot put the message into the mailbox %.*s", SLICE_PRINTF(f->folder));
+	fault_errno(why, "4.3.0", "cannot put the message into the mailbox %.*s",
+		    SLICE_PRINTF(f->folder));
 	return MAILDIR_FAILED;
 }
 
@@ -249,7 +266,8 @@ bool maildir_sync(struct maildir_file *f, struct fault *why)
 {
 	if (fsync(f->fd) == 0)
 		return true;
-	fault_errno(why, "4.3.0", "cannot make the message in the mailbox %.*s durable", SLICE_PRINTF(f->folder));
+	fault_errno(why, "4.3.0", "cannot make the message in the mailbox %.*s durable",
+		    SLICE_PRINTF(f->folder));
 	return false;
 }
 

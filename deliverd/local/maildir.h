@@ -1,10 +1,13 @@
-/* deliverd/local/maildir.h: files in Maildirs (Maildir++, as Dovecot reads them), durable. All calls block: for the pool.
+/* deliverd/local/maildir.h: files in Maildirs (Maildir++, as Dovecot reads them), durable. All
+ * calls block: for the pool.
  * Touches: files below the given folder, by paths relative to it.
  *
- * The order (a power cut after fsync-then-rename leaves the file in tmp/): write tmp/N, begin its write-back, rename to
- * new/N, fsync. The fsync makes data and name durable, on ext4, XFS and btrfs. Names are made of the message's id and the recipient, so a second
- * attempt finds the first: the rename does not replace, and says so. What a power cut left there may have its name and its size and be full of zeros, for another file's
- * fsync makes names durable too: so an earlier file counts when it is the same to the octet, and is replaced when it is not. */
+ * The order (a power cut after fsync-then-rename leaves the file in tmp/): write tmp/N, begin its
+ * write-back, rename to new/N, fsync. The fsync makes data and name durable, on ext4, XFS and
+ * btrfs. Names are made of the message's id and the recipient, so a second attempt finds the first:
+ * the rename does not replace, and says so. What a power cut left there may have its name and its
+ * size and be full of zeros, for another file's fsync makes names durable too: so an earlier file
+ * counts when it is the same to the octet, and is replaced when it is not. */
 #pragma once
 
 #include <stdbool.h>
@@ -18,38 +21,47 @@ struct fault;
 
 /* A file being written in folder's tmp/. */
 struct maildir_file {
-	int root;             /* mail_dir, borrowed */
-	struct slice folder;  /* relative to root, without a slash at its end; borrowed */
+	int root;	     /* mail_dir, borrowed */
+	struct slice folder; /* relative to root, without a slash at its end; borrowed */
 	int fd;
-	char name[320];       /* in tmp/; "" once it is published */
-	char sizes[64];       /* what stands behind the name in new/ */
+	char name[320]; /* in tmp/; "" once it is published */
+	char sizes[64]; /* what stands behind the name in new/ */
 };
 
 /* What became of a file that was to get its name in new/. */
 enum maildir_put {
-	MAILDIR_FAILED,     /* why says: temporary */
-	MAILDIR_PUT,        /* it shows from here on, and is durable when maildir_sync has returned true */
-	MAILDIR_WAS_THERE,  /* an earlier attempt's file has that name, is the same as this one, and is durable */
-	MAILDIR_IMPOSSIBLE, /* no link can be made there (another file system, too many links): a file of its own can */
+	MAILDIR_FAILED, /* why says: temporary */
+	MAILDIR_PUT, /* it shows from here on, and is durable when maildir_sync has returned true */
+	MAILDIR_WAS_THERE,  /* an earlier attempt's file has that name, is the same as this one, and
+			       is durable */
+	MAILDIR_IMPOSSIBLE, /* no link can be made there (another file system, too many links): a
+			       file of its own can */
 };
 
-/* Is folder a path that stays below mail_dir: relative, without empty, "." and ".." parts, without NUL, at most 1,000 octets? */
+/* Is folder a path that stays below mail_dir: relative, without empty, "." and ".." parts, without
+ * NUL, at most 1,000 octets? */
 bool maildir_folder_is_valid(struct slice folder);
-/* The file's name without sizes: seconds, microseconds and id of the message, a hash of the recipient, the host (its first 128 octets: a file's name has room for 255,
- * and the id is unique without it). */
-MUST_USE bool maildir_name(uint64_t received_us, struct slice id, struct slice recipient, struct slice hostname, char *out, size_t size, struct fault *why);
-/* Makes tmp/NAME, and the Maildir where there is none yet (its names are durable before this returns). What a dead process left under that name goes. Fails:
- * temporary. */
-MUST_USE bool maildir_begin(struct maildir_file *f, int root, struct slice folder, const char *name, struct fault *why);
+/* The file's name without sizes: seconds, microseconds and id of the message, a hash of the
+ * recipient, the host (its first 128 octets: a file's name has room for 255, and the id is unique
+ * without it). */
+MUST_USE bool maildir_name(uint64_t received_us, struct slice id, struct slice recipient,
+			   struct slice hostname, char *out, size_t size, struct fault *why);
+/* Makes tmp/NAME, and the Maildir where there is none yet (its names are durable before this
+ * returns). What a dead process left under that name goes. Fails: temporary. */
+MUST_USE bool maildir_begin(struct maildir_file *f, int root, struct slice folder, const char *name,
+			    struct fault *why);
 MUST_USE bool maildir_write(struct maildir_file *f, struct slice octets, struct fault *why);
-/* All is written: its sizes (Maildir++'s S= and W=) become part of its names, and its data is on the way to the disk. */
+/* All is written: its sizes (Maildir++'s S= and W=) become part of its names, and its data is on
+ * the way to the disk. */
 void maildir_seal(struct maildir_file *f, uint64_t size_bytes, uint64_t virtual_bytes);
-/* The same file, sealed and not yet published, under name in another folder's new/, whose Maildir is made where there is none. */
-MUST_USE enum maildir_put maildir_link(const struct maildir_file *f, struct slice folder, const char *name, struct fault *why);
+/* The same file, sealed and not yet published, under name in another folder's new/, whose Maildir
+ * is made where there is none. */
+MUST_USE enum maildir_put maildir_link(const struct maildir_file *f, struct slice folder,
+				       const char *name, struct fault *why);
 /* Gives it its final name in new/. Never MAILDIR_IMPOSSIBLE. */
 MUST_USE enum maildir_put maildir_publish(struct maildir_file *f, struct fault *why);
-/* What was put and published of it is durable when this returns true. False, temporary: nothing of it may be kept (a second fsync would say that all is well), so
- * each name is to be withdrawn. */
+/* What was put and published of it is durable when this returns true. False, temporary: nothing of
+ * it may be kept (a second fsync would say that all is well), so each name is to be withdrawn. */
 MUST_USE bool maildir_sync(struct maildir_file *f, struct fault *why);
 /* Removes the name again that was put in folder. */
 void maildir_withdraw(const struct maildir_file *f, struct slice folder, const char *name);

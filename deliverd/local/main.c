@@ -1,5 +1,6 @@
-/* deliverd/local: messages into Maildirs. queued sends each with a read-only descriptor of its spool file; everything that touches the disk runs
- * in the pool, many at once, so that the file system's journal commits them together. */
+/* deliverd/local: messages into Maildirs. queued sends each with a read-only descriptor of its
+ * spool file; everything that touches the disk runs in the pool, many at once, so that the file
+ * system's journal commits them together. */
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -43,7 +44,10 @@ static void work(struct pool_job *job)
 
 static bool put_result(struct buf *list, const struct delivery_result *r)
 {
-	struct ipc_deliver_result out = {.index = r->index, .outcome = DELIVER_DELIVERED, .status = SLICE("2.0.0"), .reply = SLICE("stored in the mailbox")};
+	struct ipc_deliver_result out = {.index = r->index,
+					 .outcome = DELIVER_DELIVERED,
+					 .status = SLICE("2.0.0"),
+					 .reply = SLICE("stored in the mailbox")};
 
 	if (!r->delivered) {
 		out.outcome = DELIVER_DEFERRED;
@@ -87,7 +91,8 @@ static void done(struct pool_job *job)
 		const struct delivery_result *r = delivery_result(j->delivery, i);
 
 		if (r->delivered)
-			log_event(stored, F_ID(delivery_id(j->delivery)), F_SLICE(to, r->forward_path), F_SLICE(folder, r->folder),
+			log_event(stored, F_ID(delivery_id(j->delivery)),
+				  F_SLICE(to, r->forward_path), F_SLICE(folder, r->folder),
 				  F_NUMBER(took_ms, took_ms));
 	}
 	answer(j->request, j->delivery);
@@ -97,12 +102,14 @@ static void done(struct pool_job *job)
 	end_if_idle(l);
 }
 
-static void deliver(struct local *l, struct ipc_request *request, const struct ipc_deliver_ask *ask, int *fd)
+static void deliver(struct local *l, struct ipc_request *request, const struct ipc_deliver_ask *ask,
+		    int *fd)
 {
 	struct fault why = {0};
 	struct local_job *j = memory_alloc(1, sizeof(*j), &why);
 
-	if (j && delivery_create(ask, fd, l->mail, slice_of_cstr(l->hostname), &j->delivery, &why)) {
+	if (j &&
+	    delivery_create(ask, fd, l->mail, slice_of_cstr(l->hostname), &j->delivery, &why)) {
 		j->job = (struct pool_job){.work = work, .done = done};
 		j->local = l;
 		j->request = request;
@@ -163,7 +170,8 @@ static void stop(void *daemon, uint64_t within_ms)
 {
 	struct local *l = daemon;
 
-	(void)within_ms; /* a disk that hangs is not hurried; master ends us when the time is over */
+	(void)within_ms; /* a disk that hangs is not hurried; master ends us when the time is over
+			  */
 	l->stopping = true;
 	end_if_idle(l);
 }

@@ -24,7 +24,8 @@ static bool append_stuffed(struct body *b, struct slice octets, struct buf *out)
 	return true;
 }
 
-bool body_next(struct body *b, int fd, const struct spool_header *h, struct buf *out, bool *ended, struct fault *why)
+bool body_next(struct body *b, int fd, const struct spool_header *h, struct buf *out, bool *ended,
+	       struct fault *why)
 {
 	char *octets = memory_alloc(1, CHUNK_BYTES, why);
 	size_t n = 0;
@@ -64,7 +65,9 @@ bool body_header_is_utf8(int fd, const struct spool_header *h)
 
 	if (octets && spool_content_read(fd, h, 0, octets, CHUNK_BYTES, &n, NULL)) {
 		header = slice_of(octets, n);
-		end = slice_starts(header, SLICE("\r\n")) ? 0 : slice_find_slice(header, SLICE("\r\n\r\n"));
+		end = slice_starts(header, SLICE("\r\n"))
+			      ? 0
+			      : slice_find_slice(header, SLICE("\r\n\r\n"));
 		utf8 = end == SIZE_MAX && n < h->content_length;
 		for (size_t i = 0; i < n && i < end && !utf8; i++)
 			utf8 = (unsigned char)octets[i] > 127;

@@ -15,7 +15,8 @@ struct extensions extensions_read(struct slice text)
 		e.eight_bit_mime = e.eight_bit_mime || slice_equal_nocase(word, SLICE("8BITMIME"));
 		e.starttls = e.starttls || slice_equal_nocase(word, SLICE("STARTTLS"));
 		e.smtputf8 = e.smtputf8 || slice_equal_nocase(word, SLICE("SMTPUTF8"));
-		if (slice_equal_nocase(word, SLICE("SIZE")) && slice_word(&line, &value) && !number_u64(value, UINT64_MAX, &e.size_max))
+		if (slice_equal_nocase(word, SLICE("SIZE")) && slice_word(&line, &value) &&
+		    !number_u64(value, UINT64_MAX, &e.size_max))
 			e.size_max = 0;
 	}
 	return e;

@@ -12,5 +12,6 @@ struct extensions {
 	uint64_t size_max; /* RFC 1870; 0: it names no limit */
 };
 
-/* Reads the lines of the reply (text as reply_read leaves it): a keyword and its parameters a line, behind the first. */
+/* Reads the lines of the reply (text as reply_read leaves it): a keyword and its parameters a line,
+ * behind the first. */
 struct extensions extensions_read(struct slice text);

@@ -31,7 +31,8 @@ static struct idle_queue *queue_of(struct remote *r, struct slice next_hop)
 
 bool idle_keep(struct remote *r, struct idle_place *place, struct slice next_hop)
 {
-	if (next_hop.n == 0 || r->n_idle >= r->idle_max || (place->queue = queue_of(r, next_hop)) == NULL)
+	if (next_hop.n == 0 || r->n_idle >= r->idle_max ||
+	    (place->queue = queue_of(r, next_hop)) == NULL)
 		return false;
 	list_init(&place->node);
 	list_prepend(&place->queue->sessions, &place->node);
@@ -46,7 +47,8 @@ struct session *idle_take(struct remote *r, struct slice next_hop)
 
 	if (node == NULL)
 		return NULL;
-	place = LIST_ENTRY(list_first(&CONTAINER_OF(node, struct idle_queue, node)->sessions), struct idle_place, node);
+	place = LIST_ENTRY(list_first(&CONTAINER_OF(node, struct idle_queue, node)->sessions),
+			   struct idle_place, node);
 	idle_forget(r, place);
 	return place->session;
 }

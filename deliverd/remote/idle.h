@@ -1,4 +1,5 @@
-/* deliverd/remote/idle.h: sessions that have done their message and wait a moment for the next one to the same next hop.
+/* deliverd/remote/idle.h: sessions that have done their message and wait a moment for the next one
+ * to the same next hop.
  * Touches: nothing itself. */
 #pragma once
 
@@ -18,7 +19,8 @@ struct idle_place {
 	struct idle_queue *queue; /* NULL: not kept */
 };
 
-/* Keeps the session of place (which knows it) for next_hop. False: idle_max are kept already, or memory is out. */
+/* Keeps the session of place (which knows it) for next_hop. False: idle_max are kept already, or
+ * memory is out. */
 bool idle_keep(struct remote *r, struct idle_place *place, struct slice next_hop);
 /* The session to next_hop that was used last, taken out; or NULL. */
 struct session *idle_take(struct remote *r, struct slice next_hop);

@@ -23,7 +23,8 @@
 
 /* ---- results ---- */
 
-static void set_result(struct job *j, struct job_recipient *r, enum deliver_outcome outcome, const char *status, struct slice text, struct slice host)
+static void set_result(struct job *j, struct job_recipient *r, enum deliver_outcome outcome,
+		       const char *status, struct slice text, struct slice host)
 {
 	if (r->outcome != DELIVER_WAITING)
 		return;
@@ -36,7 +37,8 @@ static void set_result(struct job *j, struct job_recipient *r, enum deliver_outc
 		r->host = SLICE_EMPTY;
 }
 
-void job_result(struct job *j, struct job_recipient *r, const struct reply *reply, struct slice host)
+void job_result(struct job *j, struct job_recipient *r, const struct reply *reply,
+		struct slice host)
 {
 	enum deliver_outcome outcome = reply->code < 300   ? DELIVER_DELIVERED
 				       : reply->code < 500 ? DELIVER_DEFERRED
@@ -44,11 +46,15 @@ void job_result(struct job *j, struct job_recipient *r, const struct reply *repl
 	char status[REPLY_STATUS_MAX];
 	struct buf text;
 
-	snprintf(status, sizeof(status), "%u.0.0", outcome == DELIVER_DELIVERED ? 2 : outcome == DELIVER_DEFERRED ? 4 : 5);
+	snprintf(status, sizeof(status), "%u.0.0",
+		 outcome == DELIVER_DELIVERED  ? 2
+		 : outcome == DELIVER_DEFERRED ? 4
+					       : 5);
 	buf_init(&text, IPC_REPLY_MAX);
 	if (!reply_print(reply, &text))
 		buf_reset(&text);
-	set_result(j, r, outcome, reply->status[0] == status[0] ? reply->status : status, buf_slice(&text), host);
+	set_result(j, r, outcome, reply->status[0] == status[0] ? reply->status : status,
+		   buf_slice(&text), host);
 	buf_fini(&text);
 }
 
@@ -73,7 +79,8 @@ static void answer(struct job *j)
 	for (size_t i = 0; i < j->n_recipients; i++)
 		ok = ok && put_result(&list, &j->recipients[i]);
 	if (ok) {
-		ipc_answer(j->request, &IPC_MESSAGE(deliver_answer, .results = buf_slice(&list)), -1);
+		ipc_answer(j->request, &IPC_MESSAGE(deliver_answer, .results = buf_slice(&list)),
+			   -1);
 	} else {
 		fault_set(&why, "4.3.1", "out of memory for the results");
 		ipc_answer_fault(j->request, &why);
@@ -97,8 +104,9 @@ static void destroy(struct job *j)
 void job_end(struct job *j, const struct fault *why)
 {
 	for (size_t i = 0; i < j->n_recipients && why; i++)
-		set_result(j, &j->recipients[i], why->class == FAULT_PERMANENT ? DELIVER_FAILED : DELIVER_DEFERRED, fault_status(why),
-			   slice_of_cstr(why->text), j->last_host);
+		set_result(j, &j->recipients[i],
+			   why->class == FAULT_PERMANENT ? DELIVER_FAILED : DELIVER_DEFERRED,
+			   fault_status(why), slice_of_cstr(why->text), j->last_host);
 	answer(j);
 	destroy(j);
 }
@@ -135,12 +143,15 @@ static bool needs_smtputf8(const struct job *j)
 bool job_is_deliverable(const struct job *j, const struct extensions *can, struct fault *why)
 {
 	if (can->size_max && j->header.content_length > can->size_max) {
-		fault_set(why, "5.3.4", "the message has %llu octets, and the far end takes %llu", (unsigned long long)j->header.content_length,
+		fault_set(why, "5.3.4", "the message has %llu octets, and the far end takes %llu",
+			  (unsigned long long)j->header.content_length,
 			  (unsigned long long)can->size_max);
 		return false;
 	}
 	if (!can->smtputf8 && needs_smtputf8(j)) {
-		fault_set(why, "5.6.7", "an address or header field needs SMTPUTF8, which the far end does not have");
+		fault_set(why, "5.6.7",
+			  "an address or header field needs SMTPUTF8, which the far end does not "
+			  "have");
 		return false;
 	}
 	return true;
@@ -166,7 +177,8 @@ static uint16_t port_of(const struct job *j)
 	return j->port ? j->port : (uint16_t)j->remote->service->settings->delivery_port;
 }
 
-/* Is it an address of this host? Then what goes there comes from there; connect(2) of a datagram socket sends nothing. */
+/* Is it an address of this host? Then what goes there comes from there; connect(2) of a datagram
+ * socket sends nothing. */
 static bool is_local(const struct ip *ip, uint16_t port)
 {
 	struct sockaddr_storage to, from = {0};
@@ -175,7 +187,8 @@ static bool is_local(const struct ip *ip, uint16_t port)
 	struct ip own = {0};
 	uint16_t own_port;
 
-	if (fd >= 0 && connect(fd, (const struct sockaddr *)&to, size) == 0 && getsockname(fd, (struct sockaddr *)&from, &n) == 0)
+	if (fd >= 0 && connect(fd, (const struct sockaddr *)&to, size) == 0 &&
+	    getsockname(fd, (struct sockaddr *)&from, &n) == 0)
 		ip_of_sockaddr((const struct sockaddr *)&from, &own, &own_port);
 	fd_close(&fd);
 	return ip_equal(&own, ip);
@@ -190,8 +203,10 @@ static bool is_own(const struct job *j, const struct ip *ip)
 	uint16_t port;
 
 	for (size_t i = 0; i < settings->listen.n; i++)
-		if (listener_parse(settings->listen.p[i], &l, NULL) && ip_port_parse(l.address, &own, &port, NULL) && port == port_of(j) &&
-		    (ip_equal(&own, ip) || ip_is_unspecified(ip) || /* which the kernel takes for this host */
+		if (listener_parse(settings->listen.p[i], &l, NULL) &&
+		    ip_port_parse(l.address, &own, &port, NULL) && port == port_of(j) &&
+		    (ip_equal(&own, ip) ||
+		     ip_is_unspecified(ip) || /* which the kernel takes for this host */
 		     (ip_is_unspecified(&own) && (ip_is_loopback(ip) || is_local(ip, port)))))
 			return true;
 	return false;
@@ -207,7 +222,10 @@ static void try_next(struct job *j)
 		if (is_own(j, &a->ip)) {
 			/* Those after it are no better; those before it may answer tomorrow. */
 			if (j->next_address == 0)
-				fault_set(&j->last, "5.4.6", "%.*s is this very host, but the domain is not one of ours", SLICE_PRINTF(a->host));
+				fault_set(
+					&j->last, "5.4.6",
+					"%.*s is this very host, but the domain is not one of ours",
+					SLICE_PRINTF(a->host));
 			break;
 		}
 		j->last_host = a->host;
@@ -244,9 +262,11 @@ static void start(struct job *j)
 		job_end(j, &j->last);
 		return;
 	}
-	/* resolvd itself keeps dns_timeout; this limit is for a resolvd that does not answer at all. */
-	search_begin(&j->search, j->remote->service->loop, resolvd, &j->arena, j->host, j->mx, slice_of_cstr(j->remote->hostname),
-		     settings->dns_timeout + 2000, on_search, j);
+	/* resolvd itself keeps dns_timeout; this limit is for a resolvd that does not answer at
+	 * all. */
+	search_begin(&j->search, j->remote->service->loop, resolvd, &j->arena, j->host, j->mx,
+		     slice_of_cstr(j->remote->hostname), settings->dns_timeout + 2000, on_search,
+		     j);
 }
 
 void job_session_unusable(struct job *j, bool again_without_tls, const struct fault *why)
@@ -255,11 +275,13 @@ void job_session_unusable(struct job *j, bool again_without_tls, const struct fa
 
 	j->session = NULL;
 	j->last = *why;
-	/* What a host says before MAIL is about the host: another one, or the same tomorrow, may say otherwise. */
+	/* What a host says before MAIL is about the host: another one, or the same tomorrow, may
+	 * say otherwise. */
 	j->last.class = FAULT_TEMPORARY;
 	if (j->last.status[0] == '5')
 		j->last.status[0] = '4';
-	log_event(next_hop_failed, F_ID(j->id), F_SLICE(next_hop, a->host), F_IP(address, &a->ip), F_FAULT(why));
+	log_event(next_hop_failed, F_ID(j->id), F_SLICE(next_hop, a->host), F_IP(address, &a->ip),
+		  F_FAULT(why));
 	j->without_tls = again_without_tls;
 	if (!again_without_tls)
 		j->next_address++;
@@ -295,7 +317,8 @@ static bool take_recipients(struct job *j, struct slice list, struct fault *why)
 	while (ipc_next_deliver_recipient(&rest, &r, &broken))
 		n++;
 	if (broken || n == 0) {
-		fault_set(why, "5.5.4", "the list of recipients is %s", broken ? "broken" : "empty");
+		fault_set(why, "5.5.4", "the list of recipients is %s",
+			  broken ? "broken" : "empty");
 		return false;
 	}
 	if ((j->recipients = arena_alloc(&j->arena, n * sizeof(*j->recipients), why)) == NULL)
@@ -306,7 +329,8 @@ static bool take_recipients(struct job *j, struct slice list, struct fault *why)
 			fault_set(why, "5.1.3", "a path with a control character cannot be sent");
 			return false;
 		}
-		if (!arena_copy(&j->arena, r.forward_path, &j->recipients[j->n_recipients].forward_path, why))
+		if (!arena_copy(&j->arena, r.forward_path,
+				&j->recipients[j->n_recipients].forward_path, why))
 			return false;
 	}
 	return true;
@@ -317,8 +341,10 @@ static bool take_file(struct job *j, int *fd, struct fault *why)
 	int flags = fcntl(*fd, F_GETFL);
 	struct stat st;
 
-	if (*fd < 0 || flags < 0 || (flags & O_ACCMODE) != O_RDONLY || fstat(*fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		fault_set(why, "5.5.4", "no read-only descriptor of a regular file came with the message");
+	if (*fd < 0 || flags < 0 || (flags & O_ACCMODE) != O_RDONLY || fstat(*fd, &st) < 0 ||
+	    !S_ISREG(st.st_mode)) {
+		fault_set(why, "5.5.4",
+			  "no read-only descriptor of a regular file came with the message");
 		return false;
 	}
 	j->fd = *fd;
@@ -337,11 +363,14 @@ static bool take_ask(struct job *j, const struct ipc_deliver_ask *ask, struct fa
 		fault_set(why, "5.5.4", "there is no TLS policy %u", ask->tls);
 		return false;
 	}
-	return arena_copy(&j->arena, ask->id, &j->id, why) && arena_copy(&j->arena, ask->reverse_path, &j->reverse_path, why) &&
-	       arena_copy(&j->arena, ask->host, &j->host, why) && take_recipients(j, ask->recipients, why);
+	return arena_copy(&j->arena, ask->id, &j->id, why) &&
+	       arena_copy(&j->arena, ask->reverse_path, &j->reverse_path, why) &&
+	       arena_copy(&j->arena, ask->host, &j->host, why) &&
+	       take_recipients(j, ask->recipients, why);
 }
 
-void job_begin(struct remote *r, struct ipc_request *request, const struct ipc_deliver_ask *ask, int *fd)
+void job_begin(struct remote *r, struct ipc_request *request, const struct ipc_deliver_ask *ask,
+	       int *fd)
 {
 	struct fault why = {0};
 	struct job *j = memory_alloc(1, sizeof(*j), &why);

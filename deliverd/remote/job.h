@@ -1,11 +1,14 @@
-/* deliverd/remote/job.h: one message for one next hop: its recipients, where it is tried, and what came of it.
+/* deliverd/remote/job.h: one message for one next hop: its recipients, where it is tried, and what
+ * came of it.
  * Touches: what search.h and session.h touch.
  *
  *	created ─→ an idle session to the next hop? ─→ session ─→ answered
  *	   └─→ search ─→ the first address ─→ session ─┬→ answered
  *	                  the next address ←───────────┘ (could not be used before MAIL)
  *
- * Invariants: 1. A recipient's result is set once; DELIVER_WAITING is not set yet. 2. A job has at most one session, a session at most one job.
+ * Invariants:
+ * 1. A recipient's result is set once; DELIVER_WAITING is not set yet.
+ * 2. A job has at most one session, a session at most one job.
  * 3. Whatever happens, queued gets one answer with a result for each recipient. */
 #pragma once
 
@@ -51,28 +54,33 @@ struct job {
 	size_t n_recipients;
 	struct search search;
 	size_t next_address;
-	bool without_tls;   /* the handshake failed at this address: now in the clear */
-	bool fresh;         /* no idle session any more: one of them failed us already */
-	struct fault last;  /* what the last address said */
+	bool without_tls;	/* the handshake failed at this address: now in the clear */
+	bool fresh;		/* no idle session any more: one of them failed us already */
+	struct fault last;	/* what the last address said */
 	struct slice last_host; /* who said it */
 	struct session *session;
 };
 
 /* Takes an ask from queued and *fd; request is answered now or later. */
-void job_begin(struct remote *r, struct ipc_request *request, const struct ipc_deliver_ask *ask, int *fd);
+void job_begin(struct remote *r, struct ipc_request *request, const struct ipc_deliver_ask *ask,
+	       int *fd);
 
-/* From its session, which is the job's no more: it could not be used, before MAIL was sent. The next address is tried, or this one
- * again_without_tls. */
+/* From its session, which is the job's no more: it could not be used, before MAIL was sent. The
+ * next address is tried, or this one again_without_tls. */
 void job_session_unusable(struct job *j, bool again_without_tls, const struct fault *why);
 /* From its idle session: it had died before it could be used again. The job begins anew. */
 void job_session_stale(struct job *j);
-/* From its session: every recipient that has no result yet fails or waits, as why says. Then queued is answered and the job is gone. */
+/* From its session: every recipient that has no result yet fails or waits, as why says. Then queued
+ * is answered and the job is gone. */
 void job_end(struct job *j, const struct fault *why);
 
 /* Can a host with these extensions take it at all? False, permanent: why not; we need not ask. */
-MUST_USE bool job_is_deliverable(const struct job *j, const struct extensions *can, struct fault *why);
-/* Sets the result of one recipient from the far end's reply: 2yz delivered, 4yz deferred, 5yz failed. */
-void job_result(struct job *j, struct job_recipient *r, const struct reply *reply, struct slice host);
+MUST_USE bool job_is_deliverable(const struct job *j, const struct extensions *can,
+				 struct fault *why);
+/* Sets the result of one recipient from the far end's reply: 2yz delivered, 4yz deferred, 5yz
+ * failed. */
+void job_result(struct job *j, struct job_recipient *r, const struct reply *reply,
+		struct slice host);
 /* The daemon ends: whatever is under way waits. */
 void job_abandon(struct job *j);
 /* The key under which sessions are shared: host, port, TLS. In the job's arena. */

@@ -1,4 +1,5 @@
-/* deliverd/remote: messages to other hosts, over SMTP, all in one loop. queued sends each message for one next hop, with a read-only descriptor. */
+/* deliverd/remote: messages to other hosts, over SMTP, all in one loop. queued sends each message
+ * for one next hop, with a read-only descriptor. */
 #include "common/base/fault.h"
 #include "common/base/fd.h"
 #include "common/log/log.h"
@@ -30,7 +31,8 @@ static bool start(struct service *s, void *daemon, struct fault *why)
 	r->idle_max = s->settings->remote_concurrency;
 	if (!settings_hostname(s->settings, r->hostname, sizeof(r->hostname), why))
 		return false;
-	r->tls = tls_client_create(s->loop, s->settings->tls_minimum == TLS_MINIMUM_1_3, false, why);
+	r->tls =
+		tls_client_create(s->loop, s->settings->tls_minimum == TLS_MINIMUM_1_3, false, why);
 	return r->tls != NULL;
 }
 
@@ -38,7 +40,8 @@ static void stop(void *daemon, uint64_t within_ms)
 {
 	struct remote *r = daemon;
 
-	(void)within_ms; /* master ends us when the time is over; what is under way then, queued tries again */
+	(void)within_ms; /* master ends us when the time is over; what is under way then, queued
+			    tries again */
 	r->stopping = true;
 	session_quit_idle(r);
 	if (list_empty(&r->jobs))

@@ -1,5 +1,6 @@
 /* deliverd/remote/remote.h: the daemon that carries messages to other hosts: its one context.
- * Touches: DNS through resolvd, other hosts' SMTP ports, spool files through descriptors that queued sends. */
+ * Touches: DNS through resolvd, other hosts' SMTP ports, spool files through descriptors that
+ * queued sends. */
 #pragma once
 
 #include <stdbool.h>

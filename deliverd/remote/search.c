@@ -65,7 +65,8 @@ static void gather(struct search *s)
 {
 	bool failed = false;
 
-	/* One address of each host before the second of any of the same rank would be fairer to hosts with many; the order of preference comes first. */
+	/* One address of each host before the second of any of the same rank would be fairer to
+	 * hosts with many; the order of preference comes first. */
 	for (size_t i = 0; i < s->n_hosts; i++) {
 		struct search_host *host = &s->hosts[i];
 
@@ -95,7 +96,8 @@ static void take_address(struct search_host *host, const struct ip *ip)
 		host->v4[host->n_v4++] = *ip;
 }
 
-static void on_address(void *arg, const struct ipc_message *answer, int *fd, const struct fault *why)
+static void on_address(void *arg, const struct ipc_message *answer, int *fd,
+		       const struct fault *why)
 {
 	struct search_host *host = arg;
 	struct search *s = host->search;
@@ -105,7 +107,8 @@ static void on_address(void *arg, const struct ipc_message *answer, int *fd, con
 
 	(void)fd;
 	(void)why;
-	if (answer == NULL || answer->type != IPC_TYPE_dns_answer || answer->dns_answer.outcome == DNS_FAILED) {
+	if (answer == NULL || answer->type != IPC_TYPE_dns_answer ||
+	    answer->dns_answer.outcome == DNS_FAILED) {
 		host->failed = true;
 	} else {
 		list = answer->dns_answer.records;
@@ -118,7 +121,8 @@ static void on_address(void *arg, const struct ipc_message *answer, int *fd, con
 		gather(s);
 }
 
-static bool ask(struct search *s, struct ipc_ask *a, struct slice name, uint16_t type, ipc_answer_fn *fn, void *arg)
+static bool ask(struct search *s, struct ipc_ask *a, struct slice name, uint16_t type,
+		ipc_answer_fn *fn, void *arg)
 {
 	struct ipc_message m = IPC_MESSAGE(dns_ask, .name = name, .type = type);
 
@@ -129,12 +133,14 @@ static void ask_addresses(struct search *s)
 {
 	struct ip ip;
 
-	s->n_pending = 1; /* ours, so that no answer can end it while questions are still being sent */
+	s->n_pending =
+		1; /* ours, so that no answer can end it while questions are still being sent */
 	for (size_t i = 0; i < s->n_hosts; i++) {
 		struct search_host *host = &s->hosts[i];
 
 		host->search = s;
-		if (ip_parse(host->name, &ip)) { /* an MX that is an address: against RFC 5321 5.1, and met */
+		if (ip_parse(host->name,
+			     &ip)) { /* an MX that is an address: against RFC 5321 5.1, and met */
 			take_address(host, &ip);
 			continue;
 		}
@@ -180,7 +186,8 @@ static bool leave_out_own(struct search *s)
 	unsigned limit = 65536;
 
 	for (size_t i = 0; i < s->n_hosts; i++)
-		if (slice_equal_nocase(s->hosts[i].name, s->own_name) && s->hosts[i].preference < limit)
+		if (slice_equal_nocase(s->hosts[i].name, s->own_name) &&
+		    s->hosts[i].preference < limit)
 			limit = s->hosts[i].preference;
 	for (size_t i = 0; i < s->n_hosts; i++)
 		if (s->hosts[i].preference < limit)
@@ -201,7 +208,8 @@ static void take_host(struct search *s, struct slice name, uint16_t preference)
 	for (size_t i = 1; i < s->n_hosts; i++)
 		if (s->hosts[i].preference > s->hosts[worst].preference)
 			worst = i;
-	if (s->hosts[worst].preference > preference && arena_copy(s->arena, name, &s->hosts[worst].name, &s->why))
+	if (s->hosts[worst].preference > preference &&
+	    arena_copy(s->arena, name, &s->hosts[worst].name, &s->why))
 		s->hosts[worst].preference = preference;
 }
 
@@ -223,7 +231,9 @@ static void take_mx(struct search *s, struct slice list)
 	else if (broken || s->out_of_memory || s->n_hosts == 0)
 		fail(s, "4.4.3", "the answer for its MX could not be taken");
 	else if (!leave_out_own(s))
-		fail(s, "5.4.6", "we are its best MX, but it is not a domain of ours: mail for it would go round in circles");
+		fail(s, "5.4.6",
+		     "we are its best MX, but it is not a domain of ours: mail for it would go "
+		     "round in circles");
 	else {
 		search_order_hosts(s->hosts, s->n_hosts);
 		ask_addresses(s);
@@ -278,11 +288,17 @@ static bool take_literal(struct search *s, struct slice host)
 	return true;
 }
 
-void search_begin(struct search *s, struct loop *loop, struct ipc_peer *resolvd, struct arena *arena, struct slice host, bool mx, struct slice own_name,
+void search_begin(struct search *s, struct loop *loop, struct ipc_peer *resolvd,
+		  struct arena *arena, struct slice host, bool mx, struct slice own_name,
 		  uint64_t within_ms, search_done_fn *done, void *arg)
 {
-	*s = (struct search){
-		.arena = arena, .resolvd = resolvd, .within_ms = within_ms, .domain = host, .own_name = own_name, .done = done, .arg = arg};
+	*s = (struct search){.arena = arena,
+			     .resolvd = resolvd,
+			     .within_ms = within_ms,
+			     .domain = host,
+			     .own_name = own_name,
+			     .done = done,
+			     .arg = arg};
 	loop_task_init(&s->later, loop, call_done, s);
 	if (take_literal(s, host)) {
 		finish(s);

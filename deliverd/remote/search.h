@@ -1,4 +1,5 @@
-/* deliverd/remote/search.h: which addresses a message for a next hop is tried at, in which order (RFC 5321 5.1, RFC 7505).
+/* deliverd/remote/search.h: which addresses a message for a next hop is tried at, in which order
+ * (RFC 5321 5.1, RFC 7505).
  * Touches: resolvd, by asks that lie in the search. */
 #pragma once
 
@@ -14,7 +15,7 @@
 
 struct ipc_peer;
 
-#define SEARCH_HOSTS_MAX 20     /* MX looked at, the best ones */
+#define SEARCH_HOSTS_MAX 20	/* MX looked at, the best ones */
 #define SEARCH_ADDRESSES_MAX 10 /* addresses tried in one attempt */
 
 struct search_host {
@@ -51,10 +52,13 @@ struct search {
 	struct loop_task later;
 };
 
-/* Looks for host: an address (also in brackets) as it is, mx: by MX and else by the domain's own addresses, not mx: by its addresses. own_name: our host's, which is
- * left out with all that are no better (RFC 5321 5.1: no loops). Of one host, addresses of both families take turns, so that a host of ours without IPv6 comes to the others. Calls done once, from the loop: addresses are there, or why says, temporary or permanent. All slices
- * must live as long as s. */
-void search_begin(struct search *s, struct loop *loop, struct ipc_peer *resolvd, struct arena *arena, struct slice host, bool mx, struct slice own_name,
+/* Looks for host: an address (also in brackets) as it is, mx: by MX and else by the domain's own
+ * addresses, not mx: by its addresses. own_name: our host's, which is left out with all that are no
+ * better (RFC 5321 5.1: no loops). Of one host, addresses of both families take turns, so that a
+ * host of ours without IPv6 comes to the others. Calls done once, from the loop: addresses are
+ * there, or why says, temporary or permanent. All slices must live as long as s. */
+void search_begin(struct search *s, struct loop *loop, struct ipc_peer *resolvd,
+		  struct arena *arena, struct slice host, bool mx, struct slice own_name,
 		  uint64_t within_ms, search_done_fn *done, void *arg);
 /* done will not be called. Safe on a zeroed one, and twice. */
 void search_cancel(struct search *s);

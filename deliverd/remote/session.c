@@ -20,30 +20,32 @@
 #include "deliverd/remote/remote.h"
 
 #define INPUT_MAX 65536
-#define OUTPUT_MAX (1u << 20)  /* commands of one group, or a chunk of the body with its dots */
-#define MESSAGES_MAX 100       /* over one connection */
-#define GROUP_RECIPIENTS 100   /* RCPTs sent before their replies are awaited, RFC 2920 */
+#define OUTPUT_MAX (1u << 20) /* commands of one group, or a chunk of the body with its dots */
+#define MESSAGES_MAX 100      /* over one connection */
+#define GROUP_RECIPIENTS 100  /* RCPTs sent before their replies are awaited, RFC 2920 */
 #define QUIT_TIMEOUT_MS 5000
 #define MAGIC 0x53455353u
 
 enum wake { WAKE_NOTHING, WAKE_CONNECTED, WAKE_TLS, WAKE_REPLY, WAKE_DRAINED };
 
-/*	  step         woken by        limit (a setting, or ms) */
-#define SESSION_STEPS(X)                                                     \
-	X(connected,   WAKE_CONNECTED, settings->delivery_connect_timeout)   \
-	X(tls_up,      WAKE_TLS,       settings->delivery_reply_timeout)     \
-	X(greeting,    WAKE_REPLY,     settings->delivery_reply_timeout)     \
-	X(ehlo_sent,   WAKE_REPLY,     settings->delivery_reply_timeout)     \
-	X(helo_sent,   WAKE_REPLY,     settings->delivery_reply_timeout)     \
-	X(starttls_sent, WAKE_REPLY,   settings->delivery_reply_timeout)     \
-	X(ready,       WAKE_NOTHING,   0)                                    \
-	X(group,       WAKE_REPLY,     settings->delivery_reply_timeout)     \
-	X(rset_sent,   WAKE_REPLY,     settings->delivery_reply_timeout)     \
-	X(body,        WAKE_DRAINED,   settings->delivery_data_timeout)      \
-	X(body_ended,  WAKE_REPLY,     settings->delivery_data_timeout)      \
-	X(done,        WAKE_NOTHING,   0)                                    \
-	X(idle,        WAKE_REPLY,     settings->delivery_reuse_idle)        \
-	X(quit_sent,   WAKE_REPLY,     QUIT_TIMEOUT_MS)
+/*	  step           woken by        limit (a setting, or ms) */
+/* clang-format off */
+#define SESSION_STEPS(X)                                                       \
+	X(connected,     WAKE_CONNECTED, settings->delivery_connect_timeout)   \
+	X(tls_up,        WAKE_TLS,       settings->delivery_reply_timeout)     \
+	X(greeting,      WAKE_REPLY,     settings->delivery_reply_timeout)     \
+	X(ehlo_sent,     WAKE_REPLY,     settings->delivery_reply_timeout)     \
+	X(helo_sent,     WAKE_REPLY,     settings->delivery_reply_timeout)     \
+	X(starttls_sent, WAKE_REPLY,     settings->delivery_reply_timeout)     \
+	X(ready,         WAKE_NOTHING,   0)                                    \
+	X(group,         WAKE_REPLY,     settings->delivery_reply_timeout)     \
+	X(rset_sent,     WAKE_REPLY,     settings->delivery_reply_timeout)     \
+	X(body,          WAKE_DRAINED,   settings->delivery_data_timeout)      \
+	X(body_ended,    WAKE_REPLY,     settings->delivery_data_timeout)      \
+	X(done,          WAKE_NOTHING,   0)                                    \
+	X(idle,          WAKE_REPLY,     settings->delivery_reuse_idle)        \
+	X(quit_sent,     WAKE_REPLY,     QUIT_TIMEOUT_MS)
+/* clang-format on */
 
 enum step {
 #define X(name, wake, limit) STEP_##name,
@@ -71,8 +73,8 @@ struct session {
 	char host[256];
 	struct buf key; /* the next hop, under which it is kept */
 	struct extensions can;
-	bool reused;    /* nothing was received since it was idle */
-	bool spent;     /* no further message goes over it */
+	bool reused; /* nothing was received since it was idle */
+	bool spent;  /* no further message goes over it */
 	unsigned n_messages;
 	/* the transaction */
 	size_t n_sent, n_replied; /* commands of the group: MAIL, RCPTs, DATA */
@@ -121,8 +123,8 @@ static uint64_t step_limit_ms(const struct session *s)
 	const struct settings *settings = s->remote->service->settings;
 
 	switch (s->step) {
-#define X(name, wake, limit) \
-	case STEP_##name:    \
+#define X(name, wake, limit)                                                                       \
+	case STEP_##name:                                                                          \
 		return limit;
 		SESSION_STEPS(X)
 #undef X
@@ -134,7 +136,8 @@ static void trace(struct session *s, enum step step)
 {
 	s->step = step;
 	if (log_wanted(LOG_LEVEL_DEBUG))
-		log_event(session_step, F_ID(s->job ? s->job->id : SLICE_EMPTY), F_TEXT(step, step_name(step)), F_TEXT(next_hop, s->host));
+		log_event(session_step, F_ID(s->job ? s->job->id : SLICE_EMPTY),
+			  F_TEXT(step, step_name(step)), F_TEXT(next_hop, s->host));
 }
 
 static enum next session_go(struct session *s, enum step step)
@@ -169,7 +172,8 @@ static enum next session_fail(struct session *s, const struct fault *failure)
 	struct fault why = *failure;
 	struct job *j = s->job;
 	char address[IP_TEXT_MAX];
-	/* A handshake that fails where TLS is only wished for: once more to this address, in the clear (RFC 7435). */
+	/* A handshake that fails where TLS is only wished for: once more to this address, in the
+	 * clear (RFC 7435). */
 	bool without_tls = j && s->step == STEP_tls_up && j->tls == ROUTE_TLS_STARTTLS_IF_OFFERED;
 
 	s->job = NULL;
@@ -189,13 +193,14 @@ static enum next session_fail(struct session *s, const struct fault *failure)
 static enum next session_fail_reply(struct session *s, const char *what)
 {
 	struct fault why = {0};
+	const char *plain = s->reply.code >= 500 ? "5.0.0" : "4.0.0";
+	const char *status = s->reply.status[0] ? s->reply.status : plain;
 	struct buf words;
 
 	buf_init(&words, 512);
 	if (!reply_print(&s->reply, &words))
 		buf_reset(&words);
-	fault_set(&why, s->reply.status[0] ? s->reply.status : s->reply.code >= 500 ? "5.0.0" : "4.0.0", "%s was answered by: %.*s", what,
-		  SLICE_PRINTF(buf_slice(&words)));
+	fault_set(&why, status, "%s was answered by: %.*s", what, SLICE_PRINTF(buf_slice(&words)));
 	buf_fini(&words);
 	return session_fail(s, &why);
 }
@@ -212,7 +217,8 @@ static bool say(struct session *s, const char *template, ...)
 
 	buf_init(&line, 4096);
 	va_start(args, template);
-	ok = buf_vprintf(&line, template, args) && buf_append_cstr(&line, "\r\n") && stream_write(&s->stream, buf_slice(&line));
+	ok = buf_vprintf(&line, template, args) && buf_append_cstr(&line, "\r\n") &&
+	     stream_write(&s->stream, buf_slice(&line));
 	va_end(args);
 	buf_fini(&line);
 	return ok;
@@ -231,7 +237,8 @@ static enum next start_tls(struct session *s)
 
 static enum next step_connected(struct session *s)
 {
-	log_event(next_hop_connected, F_ID(s->job->id), F_TEXT(next_hop, s->host), F_IP(address, &s->ip));
+	log_event(next_hop_connected, F_ID(s->job->id), F_TEXT(next_hop, s->host),
+		  F_IP(address, &s->ip));
 	if (s->job->tls == ROUTE_TLS_IMPLICIT)
 		return start_tls(s);
 	return session_wait(s, STEP_greeting);
@@ -260,7 +267,8 @@ static enum next step_greeting(struct session *s)
 static enum next step_ehlo_sent(struct session *s)
 {
 	struct fault why = {0};
-	bool wanted = s->job->tls == ROUTE_TLS_STARTTLS || (s->job->tls == ROUTE_TLS_STARTTLS_IF_OFFERED && !s->job->without_tls);
+	bool wanted = s->job->tls == ROUTE_TLS_STARTTLS ||
+		      (s->job->tls == ROUTE_TLS_STARTTLS_IF_OFFERED && !s->job->without_tls);
 
 	if (s->reply.code >= 500 && s->job->tls != ROUTE_TLS_STARTTLS) {
 		say(s, "HELO %s", s->remote->hostname);
@@ -311,8 +319,10 @@ static void say_mail(struct session *s)
 	char size[48] = "";
 
 	if (s->can.size_max)
-		snprintf(size, sizeof(size), " SIZE=%llu", (unsigned long long)j->header.content_length);
-	say(s, "MAIL FROM:<%.*s>%s%s%s", SLICE_PRINTF(j->reverse_path), size, j->eight_bit && s->can.eight_bit_mime ? " BODY=8BITMIME" : "",
+		snprintf(size, sizeof(size), " SIZE=%llu",
+			 (unsigned long long)j->header.content_length);
+	say(s, "MAIL FROM:<%.*s>%s%s%s", SLICE_PRINTF(j->reverse_path), size,
+	    j->eight_bit && s->can.eight_bit_mime ? " BODY=8BITMIME" : "",
 	    j->utf8 && s->can.smtputf8 ? " SMTPUTF8" : "");
 }
 
@@ -321,12 +331,14 @@ static void say_command(struct session *s, size_t command)
 	if (command == COMMAND_MAIL)
 		say_mail(s);
 	else if (command <= s->job->n_recipients)
-		say(s, "RCPT TO:<%.*s>", SLICE_PRINTF(s->job->recipients[command - 1].forward_path));
+		say(s, "RCPT TO:<%.*s>",
+		    SLICE_PRINTF(s->job->recipients[command - 1].forward_path));
 	else
 		say(s, "DATA");
 }
 
-/* Sends what may go now: with PIPELINING a group, DATA its last (RFC 2920 3.1); without, one command when the one before has its reply. */
+/* Sends what may go now: with PIPELINING a group, DATA its last (RFC 2920 3.1); without, one
+ * command when the one before has its reply. */
 static enum next send_group(struct session *s)
 {
 	size_t limit = s->can.pipelining ? s->n_replied + GROUP_RECIPIENTS : s->n_replied + 1;
@@ -344,7 +356,8 @@ static enum next step_ready(struct session *s)
 	s->n_sent = s->n_replied = s->n_accepted = 0;
 	s->mail_refused = false;
 	s->body = (struct body){0};
-	if (!arena_copy(&j->arena, slice_of_cstr(s->host), &j->last_host, NULL)) /* the job may outlive this session */
+	if (!arena_copy(&j->arena, slice_of_cstr(s->host), &j->last_host,
+			NULL)) /* the job may outlive this session */
 		j->last_host = SLICE_EMPTY;
 	buf_reset(&s->key);
 	buf_append(&s->key, job_next_hop(j));
@@ -357,7 +370,8 @@ static enum next step_ready(struct session *s)
 	return session_go(s, STEP_done);
 }
 
-/* RFC 5321 4.5.3.1.10: 552 once meant "too many recipients", which is temporary; it still does where no other status says otherwise. */
+/* RFC 5321 4.5.3.1.10: 552 once meant "too many recipients", which is temporary; it still does
+ * where no other status says otherwise. */
 static void correct_552(struct reply *reply)
 {
 	struct slice status = slice_of_cstr(reply->status);
@@ -399,7 +413,8 @@ static enum next after_data_reply(struct session *s)
 {
 	if (s->reply.code / 100 != 3) {
 		if (s->reply.code / 100 == 2)
-			return session_fail_reply(s, "DATA"); /* it did not say go on: nothing is known to be taken */
+			return session_fail_reply(
+				s, "DATA"); /* it did not say go on: nothing is known to be taken */
 		result_for_accepted(s, &s->reply);
 		return say_rset(s);
 	}
@@ -410,7 +425,8 @@ static enum next after_data_reply(struct session *s)
 	return session_wait(s, STEP_body);
 }
 
-/* 421 may stand in place of any reply: the far end leaves, and nothing of the transaction counts (RFC 5321 3.8). */
+/* 421 may stand in place of any reply: the far end leaves, and nothing of the transaction counts
+ * (RFC 5321 3.8). */
 static enum next session_dismissed(struct session *s)
 {
 	if (s->reused) /* it had left before this message came */
@@ -439,10 +455,12 @@ static enum next step_group(struct session *s)
 	}
 	if (s->mail_refused && s->n_sent == 1) { /* nothing else is on its way */
 		for (size_t i = 0; i < s->job->n_recipients; i++)
-			job_result(s->job, &s->job->recipients[i], &s->refusal, slice_of_cstr(s->host));
+			job_result(s->job, &s->job->recipients[i], &s->refusal,
+				   slice_of_cstr(s->host));
 		return session_go(s, STEP_done);
 	}
-	if (last_recipient && s->n_accepted == 0 && s->n_sent < n_commands(s)) { /* DATA is not sent: nobody is there for it */
+	if (last_recipient && s->n_accepted == 0 &&
+	    s->n_sent < n_commands(s)) { /* DATA is not sent: nobody is there for it */
 		return say_rset(s);
 	}
 	return send_group(s);
@@ -454,7 +472,8 @@ static enum next step_rset_sent(struct session *s)
 	return session_go(s, STEP_done);
 }
 
-/* A reply came before the message was sent: a refusal counts, as it stands; anything else is out of step, and must not pass for the reply to its end. */
+/* A reply came before the message was sent: a refusal counts, as it stands; anything else is out of
+ * step, and must not pass for the reply to its end. */
 static enum next answered_early(struct session *s)
 {
 	struct fault why = {0};
@@ -506,8 +525,9 @@ static enum next step_done(struct session *s)
 		j->session = NULL;
 		job_end(j, NULL);
 	}
-	if (!s->spent && s->reply.code != 421 && s->n_messages < MESSAGES_MAX && !s->remote->stopping &&
-	    s->remote->service->settings->delivery_reuse_idle > 0 && idle_keep(s->remote, &s->idle, buf_slice(&s->key)))
+	if (!s->spent && s->reply.code != 421 && s->n_messages < MESSAGES_MAX &&
+	    !s->remote->stopping && s->remote->service->settings->delivery_reuse_idle > 0 &&
+	    idle_keep(s->remote, &s->idle, buf_slice(&s->key)))
 		return session_wait(s, STEP_idle);
 	say(s, "QUIT");
 	return session_wait(s, STEP_quit_sent);
@@ -530,8 +550,8 @@ static enum next step_quit_sent(struct session *s)
 static enum next session_step(struct session *s)
 {
 	switch (s->step) {
-#define X(name, wake, limit) \
-	case STEP_##name:    \
+#define X(name, wake, limit)                                                                       \
+	case STEP_##name:                                                                          \
 		return step_##name(s);
 		SESSION_STEPS(X)
 #undef X
@@ -539,7 +559,8 @@ static enum next session_step(struct session *s)
 	return NEXT_END;
 }
 
-/* May something follow the reply that step waits for? With the others the far end has said more than it was asked, and its replies cannot be told apart any more. */
+/* May something follow the reply that step waits for? With the others the far end has said more
+ * than it was asked, and its replies cannot be told apart any more. */
 static bool may_say_more(const struct session *s)
 {
 	switch (s->step) {
@@ -550,7 +571,8 @@ static bool may_say_more(const struct session *s)
 	case STEP_greeting:
 	case STEP_ehlo_sent:
 	case STEP_helo_sent:
-	case STEP_starttls_sent: /* octets behind it would be what an attacker put there, RFC 3207 6 */
+	case STEP_starttls_sent: /* octets behind it would be what an attacker put there, RFC 3207 6
+				  */
 		return false;
 	case STEP_ready:
 	case STEP_rset_sent:
@@ -601,7 +623,8 @@ static bool is_woken(struct session *s, unsigned events, const char **wrong)
 		return events & STREAM_TLS_UP;
 	case WAKE_DRAINED:
 		input = stream_input(&s->stream);
-		return stream_unsent(&s->stream) == 0 || reply_read(&input, &s->reply) == REPLY_DONE;
+		return stream_unsent(&s->stream) == 0 ||
+		       reply_read(&input, &s->reply) == REPLY_DONE;
 	case WAKE_REPLY:
 		return take_reply(s, wrong);
 	}
@@ -664,7 +687,8 @@ static void on_limit(void *arg)
 
 /* ---- life ---- */
 
-bool session_begin(struct remote *r, struct job *j, struct slice host, const struct ip *ip, uint16_t port, struct fault *why)
+bool session_begin(struct remote *r, struct job *j, struct slice host, const struct ip *ip,
+		   uint16_t port, struct fault *why)
 {
 	struct session *s = memory_alloc(1, sizeof(*s), why);
 
@@ -702,7 +726,7 @@ void session_give(struct session *s, struct job *j)
 
 void session_quit_idle(struct remote *r)
 {
-	LIST_EACH(node, &r->sessions) {
+	LIST_EACH (node, &r->sessions) {
 		struct session *s = LIST_ENTRY(node, struct session, node);
 
 		if (s->step == STEP_idle)
@@ -712,6 +736,6 @@ void session_quit_idle(struct remote *r)
 
 void session_free_all(struct remote *r)
 {
-	LIST_EACH(node, &r->sessions)
+	LIST_EACH (node, &r->sessions)
 		session_free(LIST_ENTRY(node, struct session, node));
 }

@@ -1,11 +1,20 @@
-/* deliverd/remote/session.h: one connection to another host, as an SMTP client (RFC 5321), and the message it carries.
- * Touches: its socket, the job's spool file (read from the page cache in the loop, a chunk at a time).
+/* deliverd/remote/session.h: one connection to another host, as an SMTP client (RFC 5321), and the
+ * message it carries.
+ * Touches: its socket, the job's spool file (read from the page cache in the loop, a chunk at a
+ * time).
  *
- *	connect → [tls] → greeting → ehlo ┬→ [starttls → tls → ehlo] → ready ─→ mail … rcpt … data → body → end ─→ idle → ready
- *	                                  └→ helo ────────────────────────┘                                       └→ quit
+ *	connect → [tls] → greeting → ehlo ┬→ [starttls → tls → ehlo] → ready
+ *	                                  └→ helo ─────────────────────┘
+ *	ready → mail … rcpt … data → body → end ┬→ idle → ready
+ *	                                        └→ quit
  *
- * Invariants: 1. Before MAIL is sent a failure is the address's (job_session_unusable); from then on it is the recipients' (job_end). 2. A recipient
- * is delivered only by the reply to the end of data. 3. Nothing here blocks but reads from the page cache; input is bounded by its buffer, output by one chunk.
+ * Invariants:
+ * 1. Before MAIL is sent a failure is the address's (job_session_unusable); from then on it is the
+ *    recipients' (job_end).
+ * 2. A recipient is delivered only by the reply to the end of data. A reply that comes before it is
+ *    asked for is none: the session ends.
+ * 3. Nothing here blocks but reads from the page cache; input is bounded by its buffer, output by
+ *    one chunk.
  * 4. session_free alone frees. */
 #pragma once
 
@@ -22,7 +31,8 @@ struct remote;
 struct session;
 
 /* Connects to ip for j; host is its name (copied). Fails at once, temporary. */
-MUST_USE bool session_begin(struct remote *r, struct job *j, struct slice host, const struct ip *ip, uint16_t port, struct fault *why);
+MUST_USE bool session_begin(struct remote *r, struct job *j, struct slice host, const struct ip *ip,
+			    uint16_t port, struct fault *why);
 /* An idle session gets its next message. */
 void session_give(struct session *s, struct job *j);
 /* Ends every session, idle or not; the jobs are not told. */

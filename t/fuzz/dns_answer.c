@@ -1,4 +1,5 @@
-/* A name server's answer, whatever it is: nothing is read past its end, what comes out can be read again, and no more than one of the flags says what to do next. */
+/* A name server's answer, whatever it is: nothing is read past its end, what comes out can be read
+ * again, and no more than one of the flags says what to do next. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -38,7 +39,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	type = types[data[0] % (sizeof(types) / sizeof(types[0]))];
 	require(dns_question_set(&q, SLICE("example.org"), type, NULL));
 	buf_init(&records, 262144);
-	if (dns_answer_decode(slice_of(data + 1, size - 1), &q, (uint16_t)(data[1] << 8 | data[2]), &a, &records)) {
+	if (dns_answer_decode(slice_of(data + 1, size - 1), &q, (uint16_t)(data[1] << 8 | data[2]),
+			      &a, &records)) {
 		require(a.truncated + a.refused + (a.alias[0] != '\0') <= 1);
 		require(a.outcome != DNS_OK || a.refused || buf_length(&records) > 0);
 		read_records(buf_slice(&records), type);

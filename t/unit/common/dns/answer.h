@@ -24,7 +24,8 @@ static inline void answer_put_name(struct buf *b, const char *name)
 }
 
 /* The header and the question of an answer with n_answers and n_authority records to follow. */
-static inline void answer_begin(struct buf *b, const struct dns_question *q, unsigned id, unsigned flags, unsigned n_answers, unsigned n_authority)
+static inline void answer_begin(struct buf *b, const struct dns_question *q, unsigned id,
+				unsigned flags, unsigned n_answers, unsigned n_authority)
 {
 	buf_reset(b);
 	answer_put16(b, id);
@@ -38,7 +39,8 @@ static inline void answer_begin(struct buf *b, const struct dns_question *q, uns
 	answer_put16(b, 1);
 }
 
-static inline void answer_put_record(struct buf *b, const char *owner, unsigned type, unsigned ttl_s, const void *data, size_t n)
+static inline void answer_put_record(struct buf *b, const char *owner, unsigned type,
+				     unsigned ttl_s, const void *data, size_t n)
 {
 	answer_put_name(b, owner);
 	answer_put16(b, type);
@@ -49,7 +51,8 @@ static inline void answer_put_record(struct buf *b, const char *owner, unsigned 
 	buf_append(b, slice_of(data, n));
 }
 
-static inline void answer_put_mx(struct buf *b, const char *owner, unsigned ttl_s, unsigned preference, const char *host)
+static inline void answer_put_mx(struct buf *b, const char *owner, unsigned ttl_s,
+				 unsigned preference, const char *host)
 {
 	struct buf data;
 
@@ -60,7 +63,8 @@ static inline void answer_put_mx(struct buf *b, const char *owner, unsigned ttl_
 	buf_fini(&data);
 }
 
-static inline void answer_put_cname(struct buf *b, const char *owner, unsigned ttl_s, const char *target)
+static inline void answer_put_cname(struct buf *b, const char *owner, unsigned ttl_s,
+				    const char *target)
 {
 	struct buf data;
 
@@ -70,7 +74,8 @@ static inline void answer_put_cname(struct buf *b, const char *owner, unsigned t
 	buf_fini(&data);
 }
 
-static inline void answer_put_soa(struct buf *b, const char *owner, unsigned ttl_s, unsigned minimum_s)
+static inline void answer_put_soa(struct buf *b, const char *owner, unsigned ttl_s,
+				  unsigned minimum_s)
 {
 	struct buf data;
 

@@ -22,7 +22,10 @@ static void put(struct dns_cache *c, const char *name, uint32_t ttl_s, const cha
 {
 	struct dns_question q = question(name, DNS_A);
 
-	dns_cache_put(c, &q, NOW, &(struct dns_cached){.outcome = DNS_OK, .ttl_s = ttl_s, .records = slice_of_cstr(records)});
+	dns_cache_put(c, &q, NOW,
+		      &(struct dns_cached){.outcome = DNS_OK,
+					   .ttl_s = ttl_s,
+					   .records = slice_of_cstr(records)});
 }
 
 static bool find(struct dns_cache *c, const char *name, uint64_t now_ms, struct dns_cached *out)
@@ -60,7 +63,8 @@ static void types_of_one_name_are_kept_apart(void **state)
 	dns_cache_init(&c, 1 << 20);
 	put(&c, "a.test", 60, "records");
 	assert_false(dns_cache_find(&c, &mx, NOW, &a));
-	dns_cache_put(&c, &mx, NOW, &(struct dns_cached){.outcome = DNS_NO_DATA, .ttl_s = 5, .authentic = true});
+	dns_cache_put(&c, &mx, NOW,
+		      &(struct dns_cached){.outcome = DNS_NO_DATA, .ttl_s = 5, .authentic = true});
 	assert_true(dns_cache_find(&c, &mx, NOW, &a));
 	assert_int_equal(a.outcome, DNS_NO_DATA);
 	assert_true(a.authentic);

@@ -40,7 +40,8 @@ static bool decode(struct fixture *f)
 
 static void question_has_the_name_in_lower_case_and_edns(void **state)
 {
-	static const char wire[] = "\x12\x34\x01\x20\0\1\0\0\0\0\0\1\7example\3org\0\0\x0f\0\1\0\0\x29\x04\xd0\0\0\0\0\0\0";
+	static const char wire[] = "\x12\x34\x01\x20\0\1\0\0\0\0\0\1\7example\3org\0\0\x0f\0\1\0\0"
+				   "\x29\x04\xd0\0\0\0\0\0\0";
 	struct fixture f;
 
 	(void)state;
@@ -240,17 +241,20 @@ static void name_that_fits_into_no_message_is_refused(void **state)
 	(void)state;
 	memset(name, 'a', sizeof(name));
 	name[64] = '.';
-	assert_false(dns_question_set(&q, slice_of(name, 70), DNS_A, &why)); /* a label of 64 octets */
+	assert_false(
+		dns_question_set(&q, slice_of(name, 70), DNS_A, &why)); /* a label of 64 octets */
 	assert_int_equal(why.class, FAULT_PERMANENT);
 	for (int i = 0; i < 256; i += 2)
 		name[i] = '.';
-	assert_false(dns_question_set(&q, slice_of(name + 1, 255), DNS_A, &why)); /* 128 labels and the root: 257 octets */
+	assert_false(dns_question_set(&q, slice_of(name + 1, 255), DNS_A,
+				      &why)); /* 128 labels and the root: 257 octets */
 	assert_true(dns_question_set(&q, slice_of(name + 1, 253), DNS_A, &why));
 	assert_true(dns_question_set(&q, SLICE("."), DNS_MX, &why));
 	assert_string_equal(q.name, "");
 }
 
-/* Records that cannot be read are no proof that there are none: "no MX" would send the mail elsewhere, "no address" would bounce it. */
+/* Records that cannot be read are no proof that there are none: "no MX" would send the mail
+ * elsewhere, "no address" would bounce it. */
 static void answer_whose_records_cannot_be_read_is_no_answer(void **state)
 {
 	struct fixture f;
@@ -258,7 +262,9 @@ static void answer_whose_records_cannot_be_read_is_no_answer(void **state)
 	(void)state;
 	begin(&f, "example.org", DNS_MX);
 	answer_begin(&f.message, &f.q, ID, 0, 1, 0);
-	buf_append(&f.message, SLICE("\xc0\xff\0\x0f\0\1\0\0\0\1\0\3\0\1\0")); /* the owner's name is a pointer past the end */
+	buf_append(&f.message,
+		   SLICE("\xc0\xff\0\x0f\0\1\0\0\0\1\0\3\0\1\0")); /* the owner's name is a pointer
+								      past the end */
 	assert_true(decode(&f));
 	assert_true(f.a.refused);
 	answer_begin(&f.message, &f.q, ID, 0, 1, 0);
@@ -292,7 +298,9 @@ static void server_that_knows_no_edns_may_leave_the_question_out(void **state)
 
 	(void)state;
 	begin(&f, "example.org", DNS_A);
-	buf_append(&f.message, SLICE("\x12\x67\x81\x81\0\0\0\0\0\0\0\0")); /* FORMERR, a header and nothing else, id 4711 */
+	buf_append(&f.message,
+		   SLICE("\x12\x67\x81\x81\0\0\0\0\0\0\0\0")); /* FORMERR, a header and nothing
+								  else, id 4711 */
 	assert_true(decode(&f));
 	assert_true(f.a.refused && f.a.no_edns);
 	f.message.p[3] = (char)0x80;
@@ -353,7 +361,8 @@ static void noise_never_passes_for_an_answer_nor_is_it_read_past_its_end(void **
 	buf_init(&whole, 1000);
 	answer_begin(&whole, &f.q, ID, 0, 1, 0);
 	answer_put_mx(&whole, "example.org", 300, 10, "a.example.org");
-	for (size_t n = 0; n < buf_length(&whole); n++) { /* each beginning of it, in memory of just that size */
+	for (size_t n = 0; n < buf_length(&whole);
+	     n++) { /* each beginning of it, in memory of just that size */
 		buf_fini(&f.message);
 		buf_append(&f.message, slice_head(buf_slice(&whole), n));
 		(void)decode(&f);
@@ -390,7 +399,8 @@ int main(void)
 		cmocka_unit_test(server_that_knows_no_edns_may_leave_the_question_out),
 		cmocka_unit_test(extended_code_of_edns_is_read),
 		cmocka_unit_test(ttl_with_its_highest_bit_is_none),
-		cmocka_unit_test(name_that_an_alias_leads_to_is_missing_no_longer_than_the_alias_holds),
+		cmocka_unit_test(
+			name_that_an_alias_leads_to_is_missing_no_longer_than_the_alias_holds),
 		cmocka_unit_test(noise_never_passes_for_an_answer_nor_is_it_read_past_its_end),
 	};
 

@@ -38,7 +38,8 @@ struct fixture {
 };
 
 /* Makes the answer A 192.0.2.1 to whatever is asked. */
-static void make_answer(const struct server *s, const unsigned char *query, size_t n, bool tcp, struct buf *out)
+static void make_answer(const struct server *s, const unsigned char *query, size_t n, bool tcp,
+			struct buf *out)
 {
 	struct dns_question q = {.type = (uint16_t)(query[n - 14] << 8 | query[n - 13])};
 	size_t at = 12, used = 0;
@@ -51,7 +52,8 @@ static void make_answer(const struct server *s, const unsigned char *query, size
 		at += query[at] + 1u;
 	}
 	q.type = (uint16_t)(query[at + 1] << 8 | query[at + 2]);
-	answer_begin(out, &q, (unsigned)(query[0] << 8 | query[1]) ^ s->wrong_id, 0x20 | s->rcode | (s->truncate && !tcp ? 0x200 : 0),
+	answer_begin(out, &q, (unsigned)(query[0] << 8 | query[1]) ^ s->wrong_id,
+		     0x20 | s->rcode | (s->truncate && !tcp ? 0x200 : 0),
 		     s->rcode || (s->truncate && !tcp) ? 0 : 1, 0);
 	if (!s->rcode && !(s->truncate && !tcp))
 		answer_put_record(out, q.name, DNS_A, 60, "\xc0\0\2\1", 4);
@@ -63,7 +65,8 @@ static void on_udp(void *arg, unsigned ready)
 	unsigned char query[1024];
 	struct sockaddr_in from;
 	socklen_t size = sizeof(from);
-	ssize_t n = recvfrom(s->udp_fd, query, sizeof(query), MSG_DONTWAIT, (struct sockaddr *)&from, &size);
+	ssize_t n = recvfrom(s->udp_fd, query, sizeof(query), MSG_DONTWAIT,
+			     (struct sockaddr *)&from, &size);
 	struct buf out;
 
 	(void)ready;
@@ -116,14 +119,16 @@ static void on_accept(void *arg, unsigned ready)
 /* A port that is free for UDP may be taken for TCP: then another pair is tried. */
 static bool bind_both(struct server *s)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t size = sizeof(address);
 
 	s->udp_fd = socket(AF_INET, SOCK_DGRAM, 0);
 	s->accept_fd = socket(AF_INET, SOCK_STREAM, 0);
 	if (bind(s->udp_fd, (struct sockaddr *)&address, size) == 0 &&
 	    getsockname(s->udp_fd, (struct sockaddr *)&address, &size) == 0 &&
-	    bind(s->accept_fd, (struct sockaddr *)&address, size) == 0 && listen(s->accept_fd, 4) == 0) {
+	    bind(s->accept_fd, (struct sockaddr *)&address, size) == 0 &&
+	    listen(s->accept_fd, 4) == 0) {
 		s->port = ntohs(address.sin_port);
 		return true;
 	}
@@ -465,8 +470,11 @@ static void servers_of_resolv_conf_are_found(void **state)
 	char text[IP_TEXT_MAX];
 
 	(void)state;
-	assert_int_equal(resolver_servers_of_resolv_conf(SLICE("# a comment\nsearch example.org\nnameserver 192.0.2.53\nnameserver\t2001:db8::53\noptions trust-ad\n"),
-							 servers, 4), 2);
+	assert_int_equal(resolver_servers_of_resolv_conf(
+				 SLICE("# a comment\nsearch example.org\nnameserver "
+				       "192.0.2.53\nnameserver\t2001:db8::53\noptions trust-ad\n"),
+				 servers, 4),
+			 2);
 	assert_string_equal(ip_text(&servers[1].ip, text), "2001:db8::53");
 	assert_int_equal(servers[0].port, 53);
 	assert_true(servers[0].trusted);

@@ -11,7 +11,8 @@
 #define OURS "Return-Path: <ann@example.org>\n"
 
 /* What becomes of a message that comes in pieces of step octets, the first one of `first`. */
-static void copy_in_pieces(struct slice message, size_t first, size_t step, struct buf *out, struct copy *c)
+static void copy_in_pieces(struct slice message, size_t first, size_t step, struct buf *out,
+			   struct copy *c)
 {
 	buf_reset(out);
 	assert_true(copy_begin(c, SLICE("ann@example.org"), SLICE_EMPTY, out));
@@ -47,15 +48,20 @@ static void assert_copied(struct slice message, struct slice want)
 static void line_ends_become_lf(void **state)
 {
 	(void)state;
-	assert_copied(SLICE("From: a\r\nTo: b\r\n\r\none\r\n\r\ntwo\r\n"), SLICE(OURS "From: a\nTo: b\n\none\n\ntwo\n"));
+	assert_copied(SLICE("From: a\r\nTo: b\r\n\r\none\r\n\r\ntwo\r\n"),
+		      SLICE(OURS "From: a\nTo: b\n\none\n\ntwo\n"));
 }
 
 static void foreign_return_path_goes_wherever_it_stands(void **state)
 {
 	(void)state;
-	assert_copied(SLICE("Return-Path: <x@example.net>\r\nFrom: a\r\n\r\nbody\r\n"), SLICE(OURS "From: a\n\nbody\n"));
-	assert_copied(SLICE("From: a\r\nrEtUrN-pAtH:\r\n <x@example.net>\r\n\t(folded)\r\nTo: b\r\n\r\n"), SLICE(OURS "From: a\nTo: b\n\n"));
-	assert_copied(SLICE("From: a\r\nReturn-Path: <x>\r\nReturn-Path: <y>\r\n\r\n.\r\n"), SLICE(OURS "From: a\n\n.\n"));
+	assert_copied(SLICE("Return-Path: <x@example.net>\r\nFrom: a\r\n\r\nbody\r\n"),
+		      SLICE(OURS "From: a\n\nbody\n"));
+	assert_copied(
+		SLICE("From: a\r\nrEtUrN-pAtH:\r\n <x@example.net>\r\n\t(folded)\r\nTo: b\r\n\r\n"),
+		SLICE(OURS "From: a\nTo: b\n\n"));
+	assert_copied(SLICE("From: a\r\nReturn-Path: <x>\r\nReturn-Path: <y>\r\n\r\n.\r\n"),
+		      SLICE(OURS "From: a\n\n.\n"));
 	assert_copied(SLICE("From: a\r\nReturn-Path: <x>"), SLICE(OURS "From: a\n"));
 }
 
@@ -64,8 +70,9 @@ static void what_only_looks_like_it_stays(void **state)
 	(void)state;
 	assert_copied(SLICE("Return-Pat: x\r\nReturn-Path-Old: y\r\nX-Return-Path: z\r\n\r\n"),
 		      SLICE(OURS "Return-Pat: x\nReturn-Path-Old: y\nX-Return-Path: z\n\n"));
-	assert_copied(SLICE("Subject: x\r\n Return-Path: folded\r\n\r\nReturn-Path: in the body\r\n"),
-		      SLICE(OURS "Subject: x\n Return-Path: folded\n\nReturn-Path: in the body\n"));
+	assert_copied(
+		SLICE("Subject: x\r\n Return-Path: folded\r\n\r\nReturn-Path: in the body\r\n"),
+		SLICE(OURS "Subject: x\n Return-Path: folded\n\nReturn-Path: in the body\n"));
 	assert_copied(SLICE("Return-P"), SLICE(OURS "Return-P"));
 	assert_copied(SLICE("Return-Path"), SLICE(OURS "Return-Path"));
 }
@@ -105,7 +112,8 @@ static void paths_cannot_add_lines_to_the_header(void **state)
 	(void)state;
 	buf_init(&out, 1000);
 	assert_true(copy_begin(&c, SLICE("a\nX: y\0z"), SLICE("b\r\n\r\nbody"), &out));
-	assert_true(slice_equal(buf_slice(&out), SLICE("Return-Path: <a?X: y?z>\nDelivered-To: b????body\n")));
+	assert_true(slice_equal(buf_slice(&out),
+				SLICE("Return-Path: <a?X: y?z>\nDelivered-To: b????body\n")));
 	assert_int_equal(c.size_bytes, buf_length(&out));
 	assert_int_equal(c.lines, 2);
 	copy_fini(&c);

@@ -48,7 +48,9 @@ static void end(struct fixture *f)
 
 static void add(struct fixture *f, uint32_t index, const char *forward_path, const char *folder)
 {
-	struct ipc_deliver_recipient r = {.index = index, .forward_path = slice_of_cstr(forward_path), .folder = slice_of_cstr(folder)};
+	struct ipc_deliver_recipient r = {.index = index,
+					  .forward_path = slice_of_cstr(forward_path),
+					  .folder = slice_of_cstr(folder)};
 
 	assert_true(ipc_put_deliver_recipient(&f->recipients, &r));
 }
@@ -110,7 +112,8 @@ static void one_recipient_gets_a_copy_that_says_whose_it_is(void **state)
 	assert_int_equal(run(&f), 1);
 	assert_int_equal(delivery_result(f.delivery, 0)->index, 7);
 	mail_dir_read(&f.mail, "local.test/bob/new", text, sizeof(text));
-	assert_string_equal(text, "Return-Path: <ann@example.org>\nDelivered-To: bob@local.test\nSubject: Lunch\n\nAt noon?\n");
+	assert_string_equal(text, "Return-Path: <ann@example.org>\nDelivered-To: "
+				  "bob@local.test\nSubject: Lunch\n\nAt noon?\n");
 	end(&f);
 }
 
@@ -169,8 +172,9 @@ static void second_attempt_finds_the_first(void **state)
 	end(&f);
 }
 
-/* A reader has moved the first attempt's file to cur/ before its result was recorded: it is delivered again, not lost; and what is new then is synced, though another
- * recipient's file was there already. */
+/* A reader has moved the first attempt's file to cur/ before its result was recorded: it is
+ * delivered again, not lost; and what is new then is synced, though another recipient's file was
+ * there already. */
 static void copy_that_was_read_meanwhile_comes_again(void **state)
 {
 	struct fixture f;
@@ -204,7 +208,8 @@ static void file_of_the_right_name_with_other_octets_is_replaced(void **state)
 		add(&f, 0, "bob@local.test", "local.test/bob");
 		add(&f, 1, "eve@local.test", "local.test/eve");
 		assert_int_equal(run(&f), 2);
-		for (const char *folder = "local.test/bob/new\0local.test/eve/new\0"; *folder; folder += strlen(folder) + 1) {
+		for (const char *folder = "local.test/bob/new\0local.test/eve/new\0"; *folder;
+		     folder += strlen(folder) + 1) {
 			char name[256], path[512];
 			int fd;
 
@@ -231,7 +236,8 @@ static void folder_that_cannot_be_written_stops_nobody_else(void **state)
 	(void)state;
 	begin(&f);
 	assert_int_equal(mkdirat(f.mail.fd, "local.test", 0700), 0);
-	close(openat(f.mail.fd, "local.test/first", O_CREAT | O_WRONLY, 0600)); /* a file where a folder should be */
+	close(openat(f.mail.fd, "local.test/first", O_CREAT | O_WRONLY,
+		     0600)); /* a file where a folder should be */
 	close(openat(f.mail.fd, "local.test/third", O_CREAT | O_WRONLY, 0600));
 	add(&f, 0, "first@local.test", "local.test/first");
 	add(&f, 1, "second@local.test", "local.test/second");
@@ -239,7 +245,8 @@ static void folder_that_cannot_be_written_stops_nobody_else(void **state)
 	add(&f, 3, "fourth@local.test", "local.test/fourth");
 	add(&f, 4, "fifth@local.test", "../fifth");
 	assert_int_equal(run(&f), 2);
-	assert_true(delivery_result(f.delivery, 1)->delivered && delivery_result(f.delivery, 3)->delivered);
+	assert_true(delivery_result(f.delivery, 1)->delivered &&
+		    delivery_result(f.delivery, 3)->delivered);
 	assert_int_equal(inode(&f, "local.test/second/new"), inode(&f, "local.test/fourth/new"));
 	assert_non_null(strstr(delivery_result(f.delivery, 2)->why->text, "third"));
 	end(&f);
@@ -341,9 +348,12 @@ static void large_message_arrives_whole(void **state)
 	assert_int_equal(run(&f), 2);
 	assert_int_equal(mail_dir_count(&f.mail, "local.test/bob/new", name), 1);
 	snprintf(sizes, sizeof(sizes), "local.test/bob/new");
-	assert_true(fchdir(f.mail.fd) == 0 && chdir(sizes) == 0 && stat(name, &st) == 0 && chdir("/") == 0);
-	assert_int_equal(st.st_size, buf_length(&content) - lines - 2 + strlen("Return-Path: <ann@example.org>\n"));
-	snprintf(sizes, sizeof(sizes), ",S=%lld,W=%lld", (long long)st.st_size, (long long)st.st_size + (long long)lines + 3);
+	assert_true(fchdir(f.mail.fd) == 0 && chdir(sizes) == 0 && stat(name, &st) == 0 &&
+		    chdir("/") == 0);
+	assert_int_equal(st.st_size, buf_length(&content) - lines - 2 +
+					     strlen("Return-Path: <ann@example.org>\n"));
+	snprintf(sizes, sizeof(sizes), ",S=%lld,W=%lld", (long long)st.st_size,
+		 (long long)st.st_size + (long long)lines + 3);
 	assert_non_null(strstr(name, sizes));
 	buf_fini(&content);
 	end(&f);

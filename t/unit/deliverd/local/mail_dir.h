@@ -1,4 +1,5 @@
-/* t/unit/deliverd/local/mail_dir.h: a mail_dir below /tmp for a test, and the calls of the disk made to fail. */
+/* t/unit/deliverd/local/mail_dir.h: a mail_dir below /tmp for a test, and the calls of the disk
+ * made to fail. */
 #pragma once
 
 #include <dirent.h>
@@ -67,7 +68,8 @@ static inline void mail_dir_begin(struct mail_dir *m)
 	assert_true(m->fd >= 0);
 }
 
-static inline int mail_dir_remove(const char *path, const struct stat *st, int flag, struct FTW *place)
+static inline int mail_dir_remove(const char *path, const struct stat *st, int flag,
+				  struct FTW *place)
 {
 	(void)st;
 	(void)flag;
@@ -104,7 +106,8 @@ static inline size_t mail_dir_count(const struct mail_dir *m, const char *folder
 }
 
 /* Reads the only file of folder. */
-static inline void mail_dir_read(const struct mail_dir *m, const char *folder, char *out, size_t size)
+static inline void mail_dir_read(const struct mail_dir *m, const char *folder, char *out,
+				 size_t size)
 {
 	char name[256], path[512];
 	ssize_t n;

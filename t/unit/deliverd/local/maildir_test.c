@@ -9,10 +9,12 @@
 
 static void make_name(const char *recipient, char name[320])
 {
-	assert_true(maildir_name(1764088515123456, ID, slice_of_cstr(recipient), SLICE("mx.test"), name, 320, NULL));
+	assert_true(maildir_name(1764088515123456, ID, slice_of_cstr(recipient), SLICE("mx.test"),
+				 name, 320, NULL));
 }
 
-static void write_sealed(struct mail_dir *m, struct maildir_file *f, struct slice folder, const char *name)
+static void write_sealed(struct mail_dir *m, struct maildir_file *f, struct slice folder,
+			 const char *name)
 {
 	struct fault why = {0};
 
@@ -47,10 +49,14 @@ static void name_fits_into_a_file_system_whatever_the_host_is_called(void **stat
 
 	(void)state;
 	memset(host, 'h', sizeof(host));
-	assert_true(maildir_name(1764088515123456, ID, SLICE("ann@local.test"), slice_of(host, sizeof(host)), name, sizeof(name), NULL));
-	assert_true(strlen(name) + strlen(",S=18446744073709551615,W=18446744073709551615:2,FRST") <= 255);
+	assert_true(maildir_name(1764088515123456, ID, SLICE("ann@local.test"),
+				 slice_of(host, sizeof(host)), name, sizeof(name), NULL));
+	assert_true(strlen(name) +
+			    strlen(",S=18446744073709551615,W=18446744073709551615:2,FRST") <=
+		    255);
 	assert_non_null(strstr(name, "1764088515.M123456I01hqz6k3v2j0w9xq4mb7tnR"));
-	assert_true(maildir_name(1764088515123456, ID, SLICE("bob@local.test"), slice_of(host, sizeof(host)), other, sizeof(other), NULL));
+	assert_true(maildir_name(1764088515123456, ID, SLICE("bob@local.test"),
+				 slice_of(host, sizeof(host)), other, sizeof(other), NULL));
 	assert_string_not_equal(name, other);
 }
 
@@ -158,9 +164,12 @@ static void second_attempt_finds_the_first(void **state)
 	for (int attempt = 0; attempt < 2; attempt++) {
 		write_sealed(&m, &f, ANN, name);
 		disk.n_fsyncs = 0;
-		assert_int_equal(maildir_link(&f, BOB, other, NULL), attempt ? MAILDIR_WAS_THERE : MAILDIR_PUT);
-		assert_int_equal(maildir_publish(&f, NULL), attempt ? MAILDIR_WAS_THERE : MAILDIR_PUT);
-		assert_int_equal(disk.n_fsyncs, attempt ? 2 : 4); /* what was there is synced now; a new Maildir when it is made */
+		assert_int_equal(maildir_link(&f, BOB, other, NULL),
+				 attempt ? MAILDIR_WAS_THERE : MAILDIR_PUT);
+		assert_int_equal(maildir_publish(&f, NULL),
+				 attempt ? MAILDIR_WAS_THERE : MAILDIR_PUT);
+		assert_int_equal(disk.n_fsyncs, attempt ? 2 : 4); /* what was there is synced now; a
+								     new Maildir when it is made */
 		maildir_end(&f);
 	}
 	assert_int_equal(mail_dir_count(&m, "local.test/ann/new", NULL), 1);
@@ -203,7 +212,8 @@ static void file_system_that_cannot_rename_without_replacing_has_link(void **sta
 	disk.renameat2 = EINVAL;
 	for (int attempt = 0; attempt < 2; attempt++) {
 		write_sealed(&m, &f, ANN, name);
-		assert_int_equal(maildir_publish(&f, NULL), attempt ? MAILDIR_WAS_THERE : MAILDIR_PUT);
+		assert_int_equal(maildir_publish(&f, NULL),
+				 attempt ? MAILDIR_WAS_THERE : MAILDIR_PUT);
 		maildir_end(&f);
 		assert_int_equal(mail_dir_count(&m, "local.test/ann/new", NULL), 1);
 		assert_int_equal(mail_dir_count(&m, "local.test/ann/tmp", NULL), 0);

@@ -48,7 +48,8 @@ static void assert_sent(struct slice content, struct slice want)
 static void dots_at_the_beginning_of_lines_are_doubled(void **state)
 {
 	(void)state;
-	assert_sent(SLICE("a: b\r\n\r\nx.\r\n.\r\n..y\r\n z .\r\n"), SLICE("a: b\r\n\r\nx.\r\n..\r\n...y\r\n z .\r\n.\r\n"));
+	assert_sent(SLICE("a: b\r\n\r\nx.\r\n.\r\n..y\r\n z .\r\n"),
+		    SLICE("a: b\r\n\r\nx.\r\n..\r\n...y\r\n z .\r\n.\r\n"));
 	assert_sent(SLICE(".a: b\r\n"), SLICE("..a: b\r\n.\r\n"));
 	assert_sent(SLICE("."), SLICE("..\r\n.\r\n"));
 }
@@ -60,11 +61,13 @@ static void last_line_gets_its_end(void **state)
 	assert_sent(SLICE(""), SLICE(".\r\n"));
 }
 
-/* No content of ours, but a spool file may come from elsewhere: what some servers take for the end of data never goes out as content. */
+/* No content of ours, but a spool file may come from elsewhere: what some servers take for the end
+ * of data never goes out as content. */
 static void bare_line_feed_before_a_dot_ends_no_message(void **state)
 {
 	(void)state;
-	assert_sent(SLICE("a: b\r\n\r\nx\n.\r\nMAIL FROM:<>\r\n"), SLICE("a: b\r\n\r\nx\n..\r\nMAIL FROM:<>\r\n.\r\n"));
+	assert_sent(SLICE("a: b\r\n\r\nx\n.\r\nMAIL FROM:<>\r\n"),
+		    SLICE("a: b\r\n\r\nx\n..\r\nMAIL FROM:<>\r\n.\r\n"));
 	assert_sent(SLICE("a: b\r\n\r\nx\n.\n"), SLICE("a: b\r\n\r\nx\n..\n.\r\n"));
 }
 
@@ -132,7 +135,8 @@ static void only_the_header_says_whether_smtputf8_is_needed(void **state)
 	buf_init(&content, 1 << 20);
 	while (buf_length(&content) < 70000)
 		buf_append_cstr(&content, "Subject: x\r\n");
-	assert_true(header_is_utf8(buf_slice(&content))); /* it is not looked at whole: to be on the safe side */
+	assert_true(header_is_utf8(
+		buf_slice(&content))); /* it is not looked at whole: to be on the safe side */
 	buf_fini(&content);
 }
 

@@ -1,4 +1,5 @@
-/* t/unit/deliverd/remote/far.h: the far end: an SMTP server on loopback, in the test's own loop, that says what the test's rules say. */
+/* t/unit/deliverd/remote/far.h: the far end: an SMTP server on loopback, in the test's own loop,
+ * that says what the test's rules say. */
 #pragma once
 
 #include <arpa/inet.h>
@@ -24,7 +25,8 @@
 #define FAR_CLOSE "\x04" /* at the end of a reply: and then it closes */
 #define FAR_EHLO "250-far.test\r\n250-PIPELINING\r\n250-SIZE 1000000\r\n250 8BITMIME\r\n"
 
-/* To the command that begins with verb (CONNECT: the greeting, BODY: the first octets of a message, END: its end) it says reply, `times` times (0: always). "": nothing. */
+/* To the command that begins with verb (CONNECT: the greeting, BODY: the first octets of a message,
+ * END: its end) it says reply, `times` times (0: always). "": nothing. */
 struct far_rule {
 	const char *verb, *reply;
 	unsigned times;
@@ -92,8 +94,13 @@ static inline void far_command(struct far_connection *c, struct slice line)
 {
 	static const struct {
 		const char *verb, *reply;
-	} good[] = {{"EHLO", FAR_EHLO}, {"HELO", "250 far.test\r\n"}, {"MAIL", "250 2.1.0 ok\r\n"}, {"RCPT", "250 2.1.5 ok\r\n"},
-		    {"DATA", "354 go on\r\n"}, {"RSET", "250 2.0.0 ok\r\n"}, {"QUIT", "221 2.0.0 bye\r\n" FAR_CLOSE}};
+	} good[] = {{"EHLO", FAR_EHLO},
+		    {"HELO", "250 far.test\r\n"},
+		    {"MAIL", "250 2.1.0 ok\r\n"},
+		    {"RCPT", "250 2.1.5 ok\r\n"},
+		    {"DATA", "354 go on\r\n"},
+		    {"RSET", "250 2.0.0 ok\r\n"},
+		    {"QUIT", "221 2.0.0 bye\r\n" FAR_CLOSE}};
 	const char *reply = "500 5.5.2 what?\r\n";
 
 	buf_append(&c->far->dialogue, line);
@@ -116,7 +123,8 @@ static inline void far_data(struct far_connection *c)
 	end = slice_starts(all, SLICE(".\r\n")) ? 0 : slice_find_slice(all, SLICE("\r\n.\r\n"));
 	if (end == SIZE_MAX) {
 		buf_reset(&c->in);
-		for (size_t i = 0; first && i < c->far->n_rules; i++) /* nothing is said by default */
+		for (size_t i = 0; first && i < c->far->n_rules;
+		     i++) /* nothing is said by default */
 			if (c->far->rules[i].verb && strcmp(c->far->rules[i].verb, "BODY") == 0) {
 				far_answer(c, SLICE("BODY"), "");
 				c->in_data = true;
@@ -177,7 +185,8 @@ static inline void far_on_accept(void *arg, unsigned ready)
 	*c = (struct far_connection){.far = f, .fd = fd};
 	buf_init(&c->in, 16 << 20);
 	buf_init(&c->message, 16 << 20);
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)); /* else its replies wait for our acknowledgements, 40 ms each */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1},
+		   sizeof(int)); /* else its replies wait for our acknowledgements, 40 ms each */
 	loop_io_init(&c->io, f->loop, fd, far_on_input, c);
 	loop_io_want(&c->io, LOOP_READ);
 	far_answer(c, SLICE("CONNECT"), "220 far.test ESMTP\r\n");
@@ -185,7 +194,8 @@ static inline void far_on_accept(void *arg, unsigned ready)
 
 static inline void far_begin(struct far *f, struct loop *loop)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in address = {.sin_family = AF_INET,
+				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t size = sizeof(address);
 
 	memset(f, 0, sizeof(*f));

@@ -1,4 +1,5 @@
-/* t/unit/deliverd/remote/names.h: a resolvd that knows what the test told it, in the test's own loop, at the other end of a real socket. */
+/* t/unit/deliverd/remote/names.h: a resolvd that knows what the test told it, in the test's own
+ * loop, at the other end of a real socket. */
 #pragma once
 
 #include <setjmp.h>
@@ -51,12 +52,17 @@ static inline int listen_unix(const char *path)
 	return fd;
 }
 
-static inline void names_answer(struct ipc_request *request, enum dns_outcome outcome, const struct buf *records)
+static inline void names_answer(struct ipc_request *request, enum dns_outcome outcome,
+				const struct buf *records)
 {
-	ipc_answer(request, &IPC_MESSAGE(dns_answer, .outcome = (uint8_t)outcome, .ttl_s = 60, .records = buf_slice(records)), -1);
+	ipc_answer(request,
+		   &IPC_MESSAGE(dns_answer, .outcome = (uint8_t)outcome, .ttl_s = 60,
+				.records = buf_slice(records)),
+		   -1);
 }
 
-static inline void names_handler(void *arg, struct ipc_request *request, const struct ipc_message *m, int *fd)
+static inline void names_handler(void *arg, struct ipc_request *request,
+				 const struct ipc_message *m, int *fd)
 {
 	struct names *n = arg;
 	enum dns_outcome outcome = DNS_NO_NAME;
@@ -90,7 +96,8 @@ static inline void names_handler(void *arg, struct ipc_request *request, const s
 	buf_fini(&records);
 }
 
-static inline void names_connect(void *arg, enum ipc_role role, unsigned worker, struct ipc_peer *peer)
+static inline void names_connect(void *arg, enum ipc_role role, unsigned worker,
+				 struct ipc_peer *peer)
 {
 	struct names *n = arg;
 	int fd = ipc_connect_unix(n->path, NULL);
@@ -109,7 +116,8 @@ static inline void names_begin(struct names *n, struct loop *loop)
 	snprintf(n->path, sizeof(n->path), "/tmp/names.%d", (int)getpid());
 	n->server = ipc_server_create(loop, IPC_ROLE_RESOLVD, 1000, names_handler, n, NULL);
 	assert_true(ipc_server_listen(n->server, listen_unix(n->path), false, NULL));
-	n->peer = ipc_peer_create(loop, IPC_ROLE_REMOTE, IPC_ROLE_RESOLVD, 0, 1000, names_connect, n, NULL);
+	n->peer = ipc_peer_create(loop, IPC_ROLE_REMOTE, IPC_ROLE_RESOLVD, 0, 1000, names_connect,
+				  n, NULL);
 	assert_non_null(n->peer);
 }
 
@@ -123,7 +131,8 @@ static inline void names_end(struct names *n)
 }
 
 /* target: a host's name with MX, an address with A and AAAA. */
-static inline void names_say(struct names *n, const char *name, uint16_t type, uint16_t preference, const char *target)
+static inline void names_say(struct names *n, const char *name, uint16_t type, uint16_t preference,
+			     const char *target)
 {
 	struct name_record *r = &n->records[n->n_records++];
 
@@ -133,7 +142,8 @@ static inline void names_say(struct names *n, const char *name, uint16_t type, u
 	snprintf(r->target, sizeof(r->target), "%s", target);
 }
 
-static inline void names_fail(struct names *n, const char *name, uint16_t type, enum dns_outcome outcome)
+static inline void names_fail(struct names *n, const char *name, uint16_t type,
+			      enum dns_outcome outcome)
 {
 	names_say(n, name, type, 0, "");
 	n->records[n->n_records - 1].outcome = outcome;

@@ -38,7 +38,8 @@ static void start(struct fixture *f, const char *host, bool mx)
 {
 	arena_reset(&f->arena);
 	f->n_done = 0;
-	search_begin(&f->search, f->loop, f->names.peer, &f->arena, slice_of_cstr(host), mx, SLICE("mx.test.com"), 12000, done, f);
+	search_begin(&f->search, f->loop, f->names.peer, &f->arena, slice_of_cstr(host), mx,
+		     SLICE("mx.test.com"), 12000, done, f);
 	assert_int_equal(f->n_done, 0); /* later, from the loop */
 }
 
@@ -61,12 +62,14 @@ static const char *look(struct fixture *f, const char *host, bool mx)
 	turns(f, 2000);
 	assert_int_equal(f->n_done, 1);
 	if (f->search.n_addresses == 0) {
-		assert_true((f->search.why.class == FAULT_PERMANENT) == (fault_status(&f->search.why)[0] == '5'));
+		assert_true((f->search.why.class == FAULT_PERMANENT) ==
+			    (fault_status(&f->search.why)[0] == '5'));
 		return fault_status(&f->search.why);
 	}
 	found[0] = '\0';
 	for (size_t i = 0; i < f->search.n_addresses; i++)
-		n += (size_t)snprintf(found + n, sizeof(found) - n, "%s%.*s[%s]", i ? " " : "", SLICE_PRINTF(f->search.addresses[i].host),
+		n += (size_t)snprintf(found + n, sizeof(found) - n, "%s%.*s[%s]", i ? " " : "",
+				      SLICE_PRINTF(f->search.addresses[i].host),
 				      ip_text(&f->search.addresses[i].ip, text));
 	search_cancel(&f->search);
 	return found;
@@ -84,7 +87,8 @@ static void hosts_come_in_the_order_of_their_preference(void **state)
 	names_say(&f.names, "a.test", DNS_A, 0, "192.0.2.1");
 	names_say(&f.names, "b.test", DNS_A, 0, "192.0.2.2");
 	names_say(&f.names, "c.test", DNS_A, 0, "192.0.2.3");
-	assert_string_equal(look(&f, "far.test", true), "a.test[192.0.2.1] b.test[192.0.2.2] c.test[192.0.2.3]");
+	assert_string_equal(look(&f, "far.test", true),
+			    "a.test[192.0.2.1] b.test[192.0.2.2] c.test[192.0.2.3]");
 	end(&f);
 }
 
@@ -118,8 +122,10 @@ static void addresses_of_both_families_take_turns(void **state)
 	names_say(&f.names, "far.test", DNS_A, 0, "192.0.2.1");
 	names_say(&f.names, "far.test", DNS_A, 0, "192.0.2.2");
 	assert_string_equal(look(&f, "far.test", false),
-			    "far.test[2001:db8::1] far.test[192.0.2.1] far.test[2001:db8::2] far.test[192.0.2.2] far.test[2001:db8::3] "
-			    "far.test[2001:db8::4] far.test[2001:db8::5] far.test[2001:db8::6] far.test[2001:db8::7] far.test[2001:db8::8]");
+			    "far.test[2001:db8::1] far.test[192.0.2.1] far.test[2001:db8::2] "
+			    "far.test[192.0.2.2] far.test[2001:db8::3] "
+			    "far.test[2001:db8::4] far.test[2001:db8::5] far.test[2001:db8::6] "
+			    "far.test[2001:db8::7] far.test[2001:db8::8]");
 	end(&f);
 }
 
@@ -162,7 +168,8 @@ static void domain_that_does_not_exist_is_permanent_and_dns_that_is_ill_is_not(v
 	names_say(&f.names, "ill.test", DNS_A, 0, "192.0.2.1");
 	assert_string_equal(look(&f, "ill.test", true), "4.4.3");
 	names_fail(&f.names, "half.test", DNS_AAAA, DNS_FAILED);
-	assert_string_equal(look(&f, "half.test", true), "4.4.3"); /* no A, but there may be an AAAA */
+	assert_string_equal(look(&f, "half.test", true),
+			    "4.4.3"); /* no A, but there may be an AAAA */
 	names_say(&f.names, "half.test", DNS_A, 0, "192.0.2.1");
 	assert_string_equal(look(&f, "half.test", true), "half.test[192.0.2.1]");
 	end(&f);
@@ -212,7 +219,8 @@ static void own_host_leaves_out_all_that_are_no_better(void **state)
 	names_say(&f.names, "far.test", DNS_MX, 20, "b.test");
 	names_say(&f.names, "far.test", DNS_MX, 30, "c.test");
 	for (const char *host = "abc"; *host; host++)
-		names_say(&f.names, (char[]){*host, '.', 't', 'e', 's', 't', 0}, DNS_A, 0, "192.0.2.1");
+		names_say(&f.names, (char[]){*host, '.', 't', 'e', 's', 't', 0}, DNS_A, 0,
+			  "192.0.2.1");
 	assert_string_equal(look(&f, "far.test", true), "a.test[192.0.2.1]");
 	names_say(&f.names, "ours.test", DNS_MX, 10, "mx.test.com");
 	names_say(&f.names, "ours.test", DNS_MX, 20, "a.test");
@@ -252,7 +260,8 @@ static void addresses_need_no_dns(void **state)
 	assert_int_equal(f.names.n_asked, 0);
 	assert_string_equal(look(&f, "[]", true), "5.1.2");
 	assert_string_equal(look(&f, "[x", true), "5.1.2");
-	names_say(&f.names, "far.test", DNS_MX, 10, "192.0.2.7"); /* against RFC 5321 5.1, and met */
+	names_say(&f.names, "far.test", DNS_MX, 10,
+		  "192.0.2.7"); /* against RFC 5321 5.1, and met */
 	assert_string_equal(look(&f, "far.test", true), "192.0.2.7[192.0.2.7]");
 	end(&f);
 }
@@ -304,7 +313,8 @@ int main(void)
 		cmocka_unit_test(addresses_of_both_families_take_turns),
 		cmocka_unit_test(domain_without_mx_is_its_own_host),
 		cmocka_unit_test(null_mx_says_that_no_mail_is_taken),
-		cmocka_unit_test(domain_that_does_not_exist_is_permanent_and_dns_that_is_ill_is_not),
+		cmocka_unit_test(
+			domain_that_does_not_exist_is_permanent_and_dns_that_is_ill_is_not),
 		cmocka_unit_test(mx_whose_addresses_are_not_known_now_is_temporary),
 		cmocka_unit_test(answer_that_says_yes_and_holds_no_mx_is_not_taken_for_a_no),
 		cmocka_unit_test(own_host_leaves_out_all_that_are_no_better),

@@ -38,8 +38,10 @@ static void message_goes_to_the_mx_and_its_reply_comes_back(void **state)
 	assert_string_equal(d->results[0].reply, "250 2.0.0 taken");
 	assert_string_equal(d->results[0].host, "mx.far.test");
 	assert_true(slice_equal(buf_slice(&st->far.dialogue),
-				SLICE("EHLO mx.test.com\nMAIL FROM:<ann@near.test> SIZE=31\nRCPT TO:<bob@far.test>\nDATA\n")));
-	assert_true(slice_equal(buf_slice(&st->far.message), SLICE("Subject: Lunch\r\n\r\nAt noon?\r\n..\r\n.\r\n")));
+				SLICE("EHLO mx.test.com\nMAIL FROM:<ann@near.test> SIZE=31\nRCPT "
+				      "TO:<bob@far.test>\nDATA\n")));
+	assert_true(slice_equal(buf_slice(&st->far.message),
+				SLICE("Subject: Lunch\r\n\r\nAt noon?\r\n..\r\n.\r\n")));
 	stage_end();
 }
 
@@ -72,7 +74,8 @@ static void many_recipients_go_in_groups_with_data_at_the_end(void **state)
 	for (size_t i = 0; i < 250; i++)
 		assert_int_equal(d->results[i].outcome, DELIVER_DELIVERED);
 	assert_int_equal(far_count(&st->far, "RCPT"), 250);
-	assert_true(slice_ends(buf_slice(&st->far.dialogue), SLICE("RCPT TO:<r249@far.test>\nDATA\n")));
+	assert_true(
+		slice_ends(buf_slice(&st->far.dialogue), SLICE("RCPT TO:<r249@far.test>\nDATA\n")));
 	assert_int_equal(st->far.n_messages, 1);
 	stage_end();
 }
@@ -114,7 +117,8 @@ static void eight_bit_is_said_where_it_is_understood_and_sent_as_it_is_elsewhere
 	assert_int_equal(far_count(&st->far, "MAIL FROM:<ann@near.test> SIZE=22 BODY=8BITMIME"), 1);
 	far_say(&st->far, "EHLO", "250 far.test\r\n", 0);
 	assert_delivered(deliver(ORDER(.eight_bit = true, .content = content)));
-	assert_true(slice_equal(buf_slice(&st->far.message), SLICE("Subject: x\r\n\r\nna\xc3\xafve\r\n.\r\n")));
+	assert_true(slice_equal(buf_slice(&st->far.message),
+				SLICE("Subject: x\r\n\r\nna\xc3\xafve\r\n.\r\n")));
 	assert_int_equal(far_count(&st->far, "MAIL FROM:<ann@near.test>"), 2);
 	stage_end();
 }
@@ -126,10 +130,12 @@ static void message_that_can_do_without_smtputf8_goes_without(void **state)
 	(void)state;
 	stage_begin("");
 	assert_delivered(deliver(ORDER(.utf8 = true)));
-	r = result_of(deliver(ORDER(.utf8 = true, .to = {"b\xc3\xb6" "b@far.test"})));
+	r = result_of(deliver(ORDER(.utf8 = true, .to = {"b\xc3\xb6"
+							 "b@far.test"})));
 	assert_int_equal(r->outcome, DELIVER_FAILED);
 	assert_string_equal(r->status, "5.6.7");
-	r = result_of(deliver(ORDER(.utf8 = true, .content = SLICE("Subject: \xc3\xb6\r\n\r\nx\r\n"))));
+	r = result_of(
+		deliver(ORDER(.utf8 = true, .content = SLICE("Subject: \xc3\xb6\r\n\r\nx\r\n"))));
 	assert_int_equal(r->outcome, DELIVER_FAILED);
 	assert_int_equal(far_count(&st->far, "MAIL"), 1);
 	assert_int_equal(st->far.n_connections, 1); /* and the connection is kept */
@@ -141,7 +147,8 @@ static void smtputf8_is_said_where_it_is_understood(void **state)
 	(void)state;
 	stage_begin("");
 	far_say(&st->far, "EHLO", "250-far.test\r\n250 SMTPUTF8\r\n", 0);
-	assert_delivered(deliver(ORDER(.utf8 = true, .to = {"b\xc3\xb6" "b@far.test"})));
+	assert_delivered(deliver(ORDER(.utf8 = true, .to = {"b\xc3\xb6"
+							    "b@far.test"})));
 	assert_int_equal(far_count(&st->far, "MAIL FROM:<ann@near.test> SMTPUTF8"), 1);
 	stage_end();
 }
@@ -165,8 +172,10 @@ static void address_literals_and_ports_are_taken_as_they_are(void **state)
 	(void)state;
 	stage_begin("");
 	assert_delivered(deliver(ORDER(.host = "[127.0.0.1]", .port = st->far.port)));
-	assert_delivered(deliver(ORDER(.host = "127.0.0.1", .not_mx = true))); /* port 0: delivery_port */
-	assert_deferred(deliver(ORDER(.host = "[IPv6:::1]", .port = st->far.port)), "connect"); /* nobody listens there */
+	assert_delivered(
+		deliver(ORDER(.host = "127.0.0.1", .not_mx = true))); /* port 0: delivery_port */
+	assert_deferred(deliver(ORDER(.host = "[IPv6:::1]", .port = st->far.port)),
+			"connect"); /* nobody listens there */
 	assert_int_equal(st->names.n_asked, 0);
 	stage_end();
 }
@@ -182,7 +191,8 @@ static void each_recipient_has_its_own_reply(void **state)
 	far_say(&st->far, "RCPT TO:<b", "550 5.1.1 no Bob\r\n", 0);
 	far_say(&st->far, "RCPT TO:<c", "450-4.2.1 come\r\n450 4.2.1 back\r\n", 0);
 	far_say(&st->far, "RCPT TO:<d", "550 4.9.9 odd\r\n", 0);
-	d = deliver(ORDER(.to = {"ann@far.test", "bob@far.test", "carl@far.test", "dora@far.test"}));
+	d = deliver(
+		ORDER(.to = {"ann@far.test", "bob@far.test", "carl@far.test", "dora@far.test"}));
 	UNTIL(d->n_answers);
 	assert_int_equal(d->results[0].outcome, DELIVER_DELIVERED);
 	assert_int_equal(d->results[1].outcome, DELIVER_FAILED);
@@ -205,7 +215,8 @@ static void when_nobody_is_accepted_nothing_is_sent(void **state)
 		far_say(&st->far, "DATA", replies[i], 1);
 		assert_int_equal(result_of(deliver(ORDER(0)))->outcome, DELIVER_FAILED);
 		if (i == 0)
-			assert_true(slice_equal(buf_slice(&st->far.message), SLICE(".\r\n"))); /* RFC 2920 3.1 */
+			assert_true(slice_equal(buf_slice(&st->far.message),
+						SLICE(".\r\n"))); /* RFC 2920 3.1 */
 		assert_int_equal(result_of(deliver(ORDER(0)))->outcome, DELIVER_FAILED);
 		assert_delivered(deliver(ORDER(0))); /* over the same connection */
 		assert_int_equal(st->far.n_connections, 1);
@@ -304,7 +315,8 @@ static void loss_of_the_connection_at_any_point_defers(void **state)
 
 static void reply_421_at_any_point_defers_in_its_words(void **state)
 {
-	static const char *const replies[] = {"421 4.3.2 going down\r\n", "421 4.3.2 going down\r\n" FAR_CLOSE};
+	static const char *const replies[] = {"421 4.3.2 going down\r\n",
+					      "421 4.3.2 going down\r\n" FAR_CLOSE};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(stages) / sizeof(*stages); i++)
@@ -346,7 +358,8 @@ static void silence_at_any_point_ends_at_its_time_limit(void **state)
 
 static void what_is_no_reply_defers(void **state)
 {
-	static const char *const wrong[] = {"HTTP/1.1 400 Bad Request\r\n", "999 x\r\n", "250-a\r\n251 b\r\n", "\r\n"};
+	static const char *const wrong[] = {"HTTP/1.1 400 Bad Request\r\n", "999 x\r\n",
+					    "250-a\r\n251 b\r\n", "\r\n"};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(stages) / sizeof(*stages); i++)
@@ -375,7 +388,8 @@ static void reply_without_end_is_given_up(void **state)
 	buf_fini(&endless);
 }
 
-/* Whoever answers before it is asked may be out of step by one reply: then the "250" to the message would be somebody else's. */
+/* Whoever answers before it is asked may be out of step by one reply: then the "250" to the message
+ * would be somebody else's. */
 static void replies_that_come_unasked_are_not_counted_for_later_commands(void **state)
 {
 	static const struct {
@@ -430,7 +444,9 @@ static void refusal_within_the_message_counts_and_consent_does_not(void **state)
 	for (int closes = 0; closes < 2; closes++) {
 		stage_begin("");
 		far_say(&st->far, "EHLO", "250 PIPELINING\r\n", 0);
-		far_say(&st->far, "BODY", closes ? "552 5.3.4 too large\r\n" FAR_CLOSE : "552 5.3.4 too large\r\n", 0);
+		far_say(&st->far, "BODY",
+			closes ? "552 5.3.4 too large\r\n" FAR_CLOSE : "552 5.3.4 too large\r\n",
+			0);
 		r = result_of(deliver(ORDER(.content = buf_slice(&content))));
 		if (!closes) { /* else the reset may come first */
 			assert_int_equal(r->outcome, DELIVER_FAILED);
@@ -450,7 +466,8 @@ static void refusal_within_the_message_counts_and_consent_does_not(void **state)
 
 static void next_address_is_tried_when_the_first_is_unusable(void **state)
 {
-	static const char *const unusable[] = {FAR_CLOSE, "554 5.3.2 not now\r\n", "421 4.3.2 busy\r\n", "nonsense\r\n"};
+	static const char *const unusable[] = {FAR_CLOSE, "554 5.3.2 not now\r\n",
+					       "421 4.3.2 busy\r\n", "nonsense\r\n"};
 
 	(void)state;
 	for (size_t i = 0; i < 4; i++) {
@@ -463,7 +480,8 @@ static void next_address_is_tried_when_the_first_is_unusable(void **state)
 		stage_end();
 	}
 	stage_begin("");
-	far_say(&st->far, "CONNECT", "554 5.3.2 never\r\n", 0); /* what a host says of itself is no statement about the message */
+	far_say(&st->far, "CONNECT", "554 5.3.2 never\r\n",
+		0); /* what a host says of itself is no statement about the message */
 	assert_deferred(deliver(ORDER(0)), "never");
 	stage_end();
 }
@@ -659,7 +677,9 @@ static void own_listener_as_the_next_hop_is_a_loop(void **state)
 	r = result_of(deliver(ORDER(.port = st->far.port)));
 	assert_int_equal(r->outcome, DELIVER_FAILED);
 	assert_string_equal(r->status, "5.4.6");
-	assert_string_equal(result_of(deliver(ORDER(.host = "0.0.0.0", .port = st->far.port)))->status, "5.4.6");
+	assert_string_equal(
+		result_of(deliver(ORDER(.host = "0.0.0.0", .port = st->far.port)))->status,
+		"5.4.6");
 	assert_int_equal(st->far.n_connections, 0);
 	stage_end();
 }
@@ -695,8 +715,10 @@ static void own_address_is_known_behind_a_listener_on_all(void **state)
 		skip();
 	stage_begin("");
 	stage_configure("listen = 0.0.0.0:9925 smtp none\n");
-	assert_string_equal(result_of(deliver(ORDER(.host = address, .port = 9925)))->status, "5.4.6");
-	assert_deferred(deliver(ORDER(.host = address, .port = 9926)), "connect"); /* another port is another server */
+	assert_string_equal(result_of(deliver(ORDER(.host = address, .port = 9925)))->status,
+			    "5.4.6");
+	assert_deferred(deliver(ORDER(.host = address, .port = 9926)),
+			"connect"); /* another port is another server */
 	stage_end();
 }
 
@@ -722,7 +744,8 @@ static void stop_waits_for_what_is_under_way(void **state)
 	stage_end();
 }
 
-/* Ended within any turn of the loop: every job is answered, once, and nothing is touched that is gone. */
+/* Ended within any turn of the loop: every job is answered, once, and nothing is touched that is
+ * gone. */
 static void end_at_any_point_defers_what_is_under_way(void **state)
 {
 	(void)state;
@@ -753,7 +776,8 @@ int main(void)
 		cmocka_unit_test(many_recipients_go_in_groups_with_data_at_the_end),
 		cmocka_unit_test(large_message_arrives_whole),
 		cmocka_unit_test(host_that_knows_no_ehlo_is_greeted_with_helo),
-		cmocka_unit_test(eight_bit_is_said_where_it_is_understood_and_sent_as_it_is_elsewhere),
+		cmocka_unit_test(
+			eight_bit_is_said_where_it_is_understood_and_sent_as_it_is_elsewhere),
 		cmocka_unit_test(message_that_can_do_without_smtputf8_goes_without),
 		cmocka_unit_test(smtputf8_is_said_where_it_is_understood),
 		cmocka_unit_test(message_over_the_announced_size_is_not_sent),

@@ -1,4 +1,5 @@
-/* t/unit/deliverd/remote/stage.h: a whole deliverd/remote in one loop with a queued that asks it, a resolvd and a far end. */
+/* t/unit/deliverd/remote/stage.h: a whole deliverd/remote in one loop with a queued that asks it, a
+ * resolvd and a far end. */
 #pragma once
 
 #include <fcntl.h>
@@ -77,13 +78,15 @@ void service_end(struct service *s)
 	st->n_ended++;
 }
 
-static inline void stage_handler(void *arg, struct ipc_request *request, const struct ipc_message *m, int *fd)
+static inline void stage_handler(void *arg, struct ipc_request *request,
+				 const struct ipc_message *m, int *fd)
 {
 	(void)arg;
 	job_begin(&st->remote, request, &m->deliver_ask, fd);
 }
 
-static inline void stage_connect(void *arg, enum ipc_role role, unsigned worker, struct ipc_peer *peer)
+static inline void stage_connect(void *arg, enum ipc_role role, unsigned worker,
+				 struct ipc_peer *peer)
 {
 	int fd = ipc_connect_unix(st->path, NULL);
 
@@ -126,9 +129,12 @@ static inline void stage_begin(const char *more)
 	far_begin(&st->far, st->loop);
 	names_say(&st->names, "far.test", DNS_MX, 10, "mx.far.test");
 	names_say(&st->names, "mx.far.test", DNS_A, 0, "127.0.0.1");
-	stage_configure("hostname = mx.test.com\nlisten = 127.0.0.1:1 smtp none\ndelivery_port = %u\n%s", st->far.port, more);
+	stage_configure(
+		"hostname = mx.test.com\nlisten = 127.0.0.1:1 smtp none\ndelivery_port = %u\n%s",
+		st->far.port, more);
 	st->service.loop = st->loop;
-	st->remote = (struct remote){.service = &st->service, .hostname = "mx.test.com", .idle_max = 100};
+	st->remote = (struct remote){
+		.service = &st->service, .hostname = "mx.test.com", .idle_max = 100};
 	list_init(&st->remote.jobs);
 	list_init(&st->remote.sessions);
 	table_init(&st->remote.idle);
@@ -137,7 +143,8 @@ static inline void stage_begin(const char *more)
 	snprintf(st->path, sizeof(st->path), "/tmp/remote.%d", (int)getpid());
 	st->server = ipc_server_create(st->loop, IPC_ROLE_REMOTE, 1000, stage_handler, NULL, NULL);
 	assert_true(ipc_server_listen(st->server, listen_unix(st->path), false, NULL));
-	st->queued = ipc_peer_create(st->loop, IPC_ROLE_QUEUED, IPC_ROLE_REMOTE, 0, 1000, stage_connect, NULL, NULL);
+	st->queued = ipc_peer_create(st->loop, IPC_ROLE_QUEUED, IPC_ROLE_REMOTE, 0, 1000,
+				     stage_connect, NULL, NULL);
 	log_open("test", open("/dev/null", O_WRONLY | O_CLOEXEC), false, LOG_LEVEL_DEBUG);
 }
 
@@ -168,7 +175,8 @@ static inline void stage_end(void)
 	free(st);
 }
 
-static inline void stage_answered(void *arg, const struct ipc_message *answer, int *fd, const struct fault *why)
+static inline void stage_answered(void *arg, const struct ipc_message *answer, int *fd,
+				  const struct fault *why)
 {
 	struct delivery *d = arg;
 	struct ipc_deliver_result r;
@@ -219,17 +227,22 @@ static inline struct delivery *deliver(const struct order *o)
 {
 	struct delivery *d = &st->deliveries[st->n_deliveries++];
 	int fd = o->no_file ? -1 : stage_spool_file(o->content.n ? o->content : SLICE(CONTENT));
-	struct ipc_message m = IPC_MESSAGE(deliver_ask, .id = SLICE(COMPOSE_ID), .received_us = 1764088515123456, .port = o->port, .mx = !o->not_mx,
-					   .tls = (uint8_t)o->tls, .eight_bit = o->eight_bit, .utf8 = o->utf8);
+	struct ipc_message m =
+		IPC_MESSAGE(deliver_ask, .id = SLICE(COMPOSE_ID), .received_us = 1764088515123456,
+			    .port = o->port, .mx = !o->not_mx, .tls = (uint8_t)o->tls,
+			    .eight_bit = o->eight_bit, .utf8 = o->utf8);
 	struct buf list;
 	char name[64];
 
 	assert_true(st->n_deliveries <= ANSWERS_MAX);
 	m.deliver_ask.host = slice_of_cstr(o->host ? o->host : "far.test");
-	m.deliver_ask.reverse_path = slice_of_cstr(o->reverse_path ? o->reverse_path : "ann@near.test");
+	m.deliver_ask.reverse_path =
+		slice_of_cstr(o->reverse_path ? o->reverse_path : "ann@near.test");
 	buf_init(&list, 1 << 20);
 	for (size_t i = 0; i < (o->n_to ? o->n_to : 8); i++) {
-		const char *to = o->n_to ? name : i == 0 && o->to[0] == NULL ? "bob@far.test" : o->to[i];
+		const char *to = o->n_to		      ? name
+				 : i == 0 && o->to[0] == NULL ? "bob@far.test"
+							      : o->to[i];
 		struct ipc_deliver_recipient r = {.index = (uint32_t)i};
 
 		snprintf(name, sizeof(name), "r%zu@far.test", i);
@@ -252,14 +265,14 @@ static inline void turns(unsigned n)
 }
 
 /* Turns the loop until what is true; three real seconds are too long. */
-#define UNTIL(what)                                                           \
-	do {                                                                  \
-		for (int turn_ = 0; turn_ < 15000 && !(what); turn_++) {      \
-			loop_turn(st->loop, false);                           \
-			usleep(turn_ < 1000 ? 0 : 200);                       \
-		}                                                             \
-		if (!(what))                                                  \
-			fail_msg("never came: %s", #what);                    \
+#define UNTIL(what)                                                                                \
+	do {                                                                                       \
+		for (int turn_ = 0; turn_ < 15000 && !(what); turn_++) {                           \
+			loop_turn(st->loop, false);                                                \
+			usleep(turn_ < 1000 ? 0 : 200);                                            \
+		}                                                                                  \
+		if (!(what))                                                                       \
+			fail_msg("never came: %s", #what);                                         \
 	} while (0)
 
 /* The one result of a delivery to one recipient. */
