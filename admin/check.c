@@ -21,7 +21,6 @@
 #include "common/base/buf.h"
 #include "common/base/fault.h"
 #include "common/base/fd.h"
-#include "common/base/memory.h"
 #include "common/conf/settings.h"
 #include "common/service/layout.h"
 #include "common/service/main_conf.h"
@@ -107,21 +106,6 @@ static void check_ports(struct check *c)
 
 /* ---- certificate and key ---- */
 
-static bool read_file(const char *path, struct buf *out, struct stat *st, struct fault *why)
-{
-	bool ok = false;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-
-	if (fd < 0 || fstat(fd, st) != 0)
-		fault_errno(why, "4.3.5", "cannot open %s", path);
-	else if (!S_ISREG(st->st_mode))
-		fault_set(why, "4.3.5", "%s is no file", path);
-	else
-		ok = fd_slurp(fd, out, why);
-	fd_close(&fd);
-	return ok;
-}
-
 static void check_pair(struct check *c)
 {
 	struct slice key_name = c->settings->tls_key.n > 0 ? c->settings->tls_key : c->settings->tls_certificate;
@@ -130,11 +114,11 @@ static void check_pair(struct check *c)
 	struct fault why = {0};
 	struct stat st = {0};
 
-	buf_init(&chain, PEM_MAX);
-	buf_init(&private, PEM_MAX);
+	buf_init_secret(&chain, PEM_MAX); /* the key may stand beside it */
+	buf_init_secret(&private, PEM_MAX);
 	if (!slice_cstr(c->settings->tls_certificate, certificate, sizeof(certificate), &why) ||
-	    !slice_cstr(key_name, key, sizeof(key), &why) || !read_file(certificate, &chain, &st, &why) ||
-	    !read_file(key, &private, &st, &why)) {
+	    !slice_cstr(key_name, key, sizeof(key), &why) || !fd_slurp_path(certificate, &chain, NULL, &why) ||
+	    !fd_slurp_path(key, &private, &st, &why)) {
 		fault_add(&why, "tls_certificate, tls_key");
 		found(c, &why);
 		goto out;
@@ -146,8 +130,6 @@ static void check_pair(struct check *c)
 		found(c, &why);
 	}
 out:
-	if (private.p != NULL)
-		memory_wipe(private.p, private.capacity);
 	buf_fini(&chain);
 	buf_fini(&private);
 }

@@ -94,7 +94,7 @@ static bool lookupd_start(struct service *s, void *daemon, struct fault *why)
 
 	d->service = s;
 	list_init(&d->asks);
-	buf_init(&d->typical, 2048);
+	buf_init_secret(&d->typical, 2048);
 	buf_init(&d->sources, 1u << 20);
 	if (!lookupd_sources(s->settings, &d->sources))
 		buf_reset(&d->sources);
@@ -112,7 +112,7 @@ static void lookupd_file(void *daemon, int fd, struct slice name, struct slice p
 	struct fault why = {0};
 	struct buf pem;
 
-	buf_init(&pem, KEY_FILE_MAX);
+	buf_init_secret(&pem, KEY_FILE_MAX);
 	if (!slice_equal(name, SLICE("key")))
 		goto out;
 	if (fd_slurp(fd, &pem, &why) && keys_load(d->keys, buf_slice(&pem), &why))
@@ -120,8 +120,6 @@ static void lookupd_file(void *daemon, int fd, struct slice name, struct slice p
 	else
 		log_event(file_unusable, F_SLICE(file, path), F_FAULT(&why));
 out:
-	if (pem.p != NULL)
-		memory_wipe(pem.p, pem.capacity);
 	buf_fini(&pem);
 	fd_close(&fd);
 }
@@ -253,7 +251,6 @@ static void lookupd_destroy(void *daemon)
 	database_destroy(d->database);
 	cache_destroy(d->cache);
 	keys_destroy(d->keys);
-	memory_wipe(d->typical.p, d->typical.capacity);
 	buf_fini(&d->typical);
 	buf_fini(&d->sources);
 }

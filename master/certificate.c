@@ -10,7 +10,6 @@
 #include "common/base/buf.h"
 #include "common/base/fault.h"
 #include "common/base/fd.h"
-#include "common/base/memory.h"
 #include "common/conf/settings.h"
 #include "common/service/layout.h"
 #include "common/tls/key.h"
@@ -25,29 +24,6 @@ bool certificate_paths(const struct settings *s, char *certificate, char *key, s
 		       layout_path(s->state_dir, "tls/key.pem", key, size, why);
 	return slice_cstr(s->tls_certificate, certificate, size, why) &&
 	       slice_cstr(s->tls_key.n > 0 ? s->tls_key : s->tls_certificate, key, size, why);
-}
-
-static void wipe(struct buf *b)
-{
-	if (b->p != NULL)
-		memory_wipe(b->p, b->capacity);
-	buf_fini(b);
-}
-
-static bool read_file(const char *path, struct buf *out, struct fault *why)
-{
-	struct stat st;
-	bool ok = false;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-
-	if (fd < 0 || fstat(fd, &st) != 0)
-		fault_errno(why, "4.3.5", "cannot open %s", path);
-	else if (!S_ISREG(st.st_mode))
-		fault_set(why, "4.3.5", "%s is no file", path);
-	else
-		ok = fd_slurp(fd, out, why);
-	fd_close(&fd);
-	return ok;
 }
 
 /* Copies the blocks between BEGIN … CERTIFICATE and END … CERTIFICATE. */
@@ -78,13 +54,17 @@ bool certificate_load(const char *certificate, const char *key, int *certificate
 	bool ok = false;
 
 	*certificate_fd = *key_fd = -1;
-	buf_init(&all, PEM_MAX);
+	buf_init_secret(&all, PEM_MAX);
 	buf_init(&chain, PEM_MAX);
-	buf_init(&private, PEM_MAX);
-	if (!read_file(certificate, &all, why) || !read_file(key, &private, why))
+	buf_init_secret(&private, PEM_MAX);
+	if (!fd_slurp_path(certificate, &all, NULL, why) || !fd_slurp_path(key, &private, NULL, why))
 		goto out;
 	if (!certificates_only(buf_slice(&all), &chain)) {
 		fault_set(why, "4.3.1", "no memory for %s", certificate);
+		goto out;
+	}
+	if (buf_length(&chain) == 0) {
+		fault_set(why, "5.3.5", "there is no certificate in PEM in %s", certificate);
 		goto out;
 	}
 	if (!tls_pair_matches(buf_slice(&chain), buf_slice(&private), why)) {
@@ -96,9 +76,9 @@ bool certificate_load(const char *certificate, const char *key, int *certificate
 	if (!ok)
 		fd_close(certificate_fd);
 out:
-	wipe(&all);
+	buf_fini(&all);
 	buf_fini(&chain);
-	wipe(&private);
+	buf_fini(&private);
 	return ok;
 }
 
@@ -139,11 +119,11 @@ bool certificate_make(const struct settings *s, struct fault *why)
 		return true;
 	}
 	buf_init(&certificate_pem, PEM_MAX);
-	buf_init(&key_pem, PEM_MAX);
+	buf_init_secret(&key_pem, PEM_MAX);
 	ok = tls_make_self_signed(s->hostname, &certificate_pem, &key_pem, why) &&
 	     write_file(key, buf_slice(&key_pem), 0600, why) &&
 	     write_file(certificate, buf_slice(&certificate_pem), 0644, why);
 	buf_fini(&certificate_pem);
-	wipe(&key_pem);
+	buf_fini(&key_pem);
 	return ok;
 }

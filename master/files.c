@@ -13,7 +13,6 @@
 #include "common/base/buf.h"
 #include "common/base/fault.h"
 #include "common/base/fd.h"
-#include "common/base/memory.h"
 #include "common/conf/settings.h"
 #include "common/service/main_conf.h"
 #include "master/certificate.h"
@@ -127,13 +126,11 @@ static bool settings_seal(const struct settings *s, enum settings_print_what wha
 	struct buf text;
 	bool ok = false;
 
-	buf_init(&text, MAIN_CONF_MAX);
+	buf_init_secret(&text, MAIN_CONF_MAX);
 	if (settings_print(s, what, &text))
 		ok = sealed_make("settings", buf_slice(&text), fd, why);
 	else
 		fault_set(why, "4.3.1", "no memory for the settings");
-	if (text.p != NULL)
-		memory_wipe(text.p, text.capacity);
 	buf_fini(&text);
 	return ok;
 }
@@ -183,19 +180,11 @@ enum files_look files_look_pair(struct files *f, struct fault *why)
 static bool resolv_load(int *out, struct fault *why)
 {
 	struct buf text;
-	struct stat st;
-	bool ok = false;
-	int fd = open(FILES_RESOLV_CONF, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	bool ok;
 
 	buf_init(&text, RESOLV_CONF_MAX);
-	if (fd < 0 || fstat(fd, &st) != 0)
-		fault_errno(why, "4.3.5", "cannot open " FILES_RESOLV_CONF);
-	else if (!S_ISREG(st.st_mode))
-		fault_set(why, "4.3.5", FILES_RESOLV_CONF " is no file");
-	else
-		ok = fd_slurp(fd, &text, why) && sealed_make("resolv.conf", buf_slice(&text), out, why);
+	ok = fd_slurp_path(FILES_RESOLV_CONF, &text, NULL, why) && sealed_make("resolv.conf", buf_slice(&text), out, why);
 	buf_fini(&text);
-	fd_close(&fd);
 	return ok;
 }
 

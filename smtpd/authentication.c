@@ -2,7 +2,6 @@
  * it takes to ask. */
 #include "common/base/ascii.h"
 #include "common/base/fault.h"
-#include "common/base/memory.h"
 #include "common/base/text_codec.h"
 #include "common/log/log.h"
 #include "smtpd/smtpd.h"
@@ -91,7 +90,7 @@ static enum next take_response(struct session *s, struct slice base64)
 	struct reply no;
 	enum next next;
 
-	buf_init(&message, CREDENTIALS_BYTES);
+	buf_init_secret(&message, CREDENTIALS_BYTES);
 	if (!base64_decode(&message, base64)) {
 		reply_set(&no, 501, "5.5.2", "this is not base64");
 		next = refuse_login(s, SLICE_EMPTY, &no);
@@ -101,8 +100,6 @@ static enum next take_response(struct session *s, struct slice base64)
 	} else {
 		next = ask(s, &c);
 	}
-	if (message.p != NULL)
-		memory_wipe(message.p, message.capacity);
 	buf_fini(&message);
 	return next;
 }

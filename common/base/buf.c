@@ -5,15 +5,29 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/memory.h"
+
 void buf_init(struct buf *b, size_t max)
 {
 	*b = (struct buf){.max = max};
 }
 
+void buf_init_secret(struct buf *b, size_t max)
+{
+	*b = (struct buf){.max = max, .secret = true};
+}
+
+static void give_back(struct buf *b)
+{
+	if (b->secret && b->p != NULL)
+		memory_wipe(b->p, b->capacity);
+	free(b->p);
+}
+
 void buf_fini(struct buf *b)
 {
-	free(b->p);
-	*b = (struct buf){.max = b->max};
+	give_back(b);
+	*b = (struct buf){.max = b->max, .secret = b->secret};
 }
 
 void buf_reset(struct buf *b)
@@ -60,7 +74,7 @@ static bool make_room(struct buf *b, size_t n)
 		goto full;
 	if (held)
 		memcpy(p, b->p + b->start, held);
-	free(b->p);
+	give_back(b);
 	b->p = p;
 	b->capacity = capacity;
 	b->start = 0;

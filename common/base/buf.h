@@ -17,10 +17,13 @@ struct buf {
 	size_t capacity; /* octets allocated */
 	size_t max;      /* limit of n - start; 0 never grows */
 	bool failed;     /* sticky: an append did not fit or memory was out */
+	bool secret;     /* memory is overwritten before it is given back */
 };
 
 /* An empty buf; allocates nothing until the first append. */
 void buf_init(struct buf *b, size_t max);
+/* The same for passwords and keys: memory that is given back, by growth or by buf_fini, is overwritten first. */
+void buf_init_secret(struct buf *b, size_t max);
 /* Frees the memory and empties it; the maximum stays. Safe on a zeroed buf. */
 void buf_fini(struct buf *b);
 /* Empties it and keeps the memory; clears failed. */

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/fault.h"
@@ -98,4 +99,22 @@ bool fd_slurp(int fd, struct buf *b, struct fault *why)
 		buf_commit(b, (size_t)k);
 		offset += k;
 	}
+}
+
+bool fd_slurp_path(const char *path, struct buf *b, struct stat *st, struct fault *why)
+{
+	struct stat own;
+	bool ok = false;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+	if (st == NULL)
+		st = &own;
+	if (fd < 0 || fstat(fd, st) != 0)
+		fault_errno(why, "4.3.5", "cannot open %s", path);
+	else if (!S_ISREG(st->st_mode))
+		fault_set(why, "4.3.5", "%s is no file", path);
+	else if (!(ok = fd_slurp(fd, b, why)))
+		fault_add(why, "%s", path);
+	fd_close(&fd);
+	return ok;
 }

@@ -10,6 +10,7 @@
 #include "common/base/buf.h"
 
 struct fault;
+struct stat;
 
 /* Closes *fd when it is not negative and makes it -1. errno is kept. */
 void fd_close(int *fd);
@@ -21,3 +22,6 @@ MUST_USE bool fd_write_all(int fd, const void *p, size_t n, off_t offset);
 MUST_USE bool fd_read_all(int fd, void *p, size_t n, off_t offset);
 /* Appends the whole file, from its beginning (pread). Fails: temporary; also when it would pass b's maximum. */
 MUST_USE bool fd_slurp(int fd, struct buf *b, struct fault *why);
+/* fd_slurp of the file of that path, which must be a regular one: a FIFO or a terminal in its place holds nobody up. st gets what fstat says; it may be NULL.
+ * Fails: temporary, 4.3.5, with the path. */
+MUST_USE bool fd_slurp_path(const char *path, struct buf *b, struct stat *st, struct fault *why);

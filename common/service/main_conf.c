@@ -1,52 +1,25 @@
 #include "common/service/main_conf.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/buf.h"
 #include "common/base/fault.h"
 #include "common/base/fd.h"
-#include "common/base/memory.h"
 #include "common/conf/settings.h"
-
-/* Values may hold a password: gone with the buf. */
-static void wipe(struct buf *b)
-{
-	if (b->p != NULL)
-		memory_wipe(b->p, b->capacity);
-	buf_fini(b);
-}
 
 bool main_conf_read(const char *path, struct settings **out, struct buf *problems)
 {
 	struct fault why = {0};
-	struct stat st;
 	struct buf text;
 	bool ok = false;
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 
-	buf_init(&text, MAIN_CONF_MAX);
-	if (fd < 0 || fstat(fd, &st) != 0) {
-		fault_errno(&why, "4.3.5", "cannot open %s", path);
-		goto out;
-	}
-	if (!S_ISREG(st.st_mode)) {
-		fault_set(&why, "4.3.5", "%s is no file", path);
-		goto out;
-	}
-	if (!fd_slurp(fd, &text, &why)) {
-		fault_add(&why, "%s", path);
-		goto out;
-	}
-	ok = settings_parse(buf_slice(&text), path, out, problems);
-out:
-	if (!ok && why.text[0] != '\0')
+	buf_init_secret(&text, MAIN_CONF_MAX);
+	if (fd_slurp_path(path, &text, NULL, &why))
+		ok = settings_parse(buf_slice(&text), path, out, problems);
+	else
 		buf_printf(problems, "%s\n", why.text);
-	wipe(&text);
-	fd_close(&fd);
+	buf_fini(&text);
 	return ok;
 }
 
@@ -65,8 +38,8 @@ static bool print_effective(const struct setting_description *d, const struct se
 	struct slice name = slice_of_cstr(d->name), rest, line;
 	struct buf ours, theirs;
 
-	buf_init(&ours, MAIN_CONF_MAX);
-	buf_init(&theirs, MAIN_CONF_MAX);
+	buf_init_secret(&ours, MAIN_CONF_MAX);
+	buf_init_secret(&theirs, MAIN_CONF_MAX);
 	settings_print_one(new, name, &ours);
 	if (running != NULL && d->when == ON_RESTART) {
 		settings_print_one(running, name, &theirs);
@@ -79,8 +52,8 @@ static bool print_effective(const struct setting_description *d, const struct se
 	while (slice_cut(&rest, '\n', &line))
 		if (line.n > 0 || d->type != LINES)
 			buf_printf(out, "%s = %.*s\n", d->name, SLICE_PRINTF(line));
-	wipe(&ours);
-	wipe(&theirs);
+	buf_fini(&ours);
+	buf_fini(&theirs);
 	return !out->failed;
 }
 
@@ -114,8 +87,8 @@ bool main_conf_effective(const struct settings *new, const struct settings *runn
 	struct buf text, problems;
 	bool ok = false;
 
-	buf_init(&text, MAIN_CONF_MAX);
-	buf_init(&problems, MAIN_CONF_MAX);
+	buf_init_secret(&text, MAIN_CONF_MAX);
+	buf_init_secret(&problems, MAIN_CONF_MAX);
 	if (!print_filled_in(new, running, &text, waiting, why))
 		goto out;
 	for (size_t i = 0; i < n_setting_descriptions; i++)
@@ -129,7 +102,7 @@ bool main_conf_effective(const struct settings *new, const struct settings *runn
 	if (!ok)
 		fault_set(why, "4.3.5", "%.*s", SLICE_PRINTF(slice_trim(buf_slice(&problems))));
 out:
-	wipe(&text);
-	wipe(&problems);
+	buf_fini(&text);
+	buf_fini(&problems);
 	return ok;
 }

@@ -19,7 +19,6 @@
 #include "common/base/buf.h"
 #include "common/base/fault.h"
 #include "common/base/fd.h"
-#include "common/base/memory.h"
 #include "common/base/number.h"
 #include "common/base/table.h"
 #include "common/log/log.h"
@@ -132,7 +131,7 @@ static bool settings_read(int fd, struct settings **out, struct fault *why)
 	struct stat st;
 	bool ok = false;
 
-	buf_init(&text, SETTINGS_TEXT_MAX);
+	buf_init_secret(&text, SETTINGS_TEXT_MAX); /* the database's password may stand in it */
 	buf_init(&problems, SETTINGS_TEXT_MAX);
 	if (fd < 0 || fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
 		fault_set(why, "4.3.0", "the settings came without a file");
@@ -146,8 +145,6 @@ static bool settings_read(int fd, struct settings **out, struct fault *why)
 	}
 	ok = true;
 out:
-	if (text.p != NULL)
-		memory_wipe(text.p, text.capacity); /* the database's password may stand in it */
 	buf_fini(&text);
 	buf_fini(&problems);
 	return ok;

@@ -6,9 +6,12 @@
 #include <stdint.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -152,6 +155,41 @@ static void a_file_over_the_maximum_is_refused(void **state)
 	fd_close(&fd);
 }
 
+static void a_path_that_is_no_file_is_refused_by_its_name_and_holds_nobody_up(void **state)
+{
+	char dir[] = "/tmp/tassis-fd.XXXXXX", path[64];
+	struct fault why = {0};
+	struct stat st;
+	struct buf b;
+	int fd;
+
+	(void)state;
+	buf_init(&b, 100);
+	assert_non_null(mkdtemp(dir));
+	(void)snprintf(path, sizeof(path), "%s/it", dir);
+	assert_false(fd_slurp_path(path, &b, NULL, &why));
+	assert_non_null(strstr(why.text, path));
+	assert_non_null(strstr(why.text, "No such file"));
+	assert_int_equal(mkfifo(path, 0600), 0);
+	assert_false(fd_slurp_path(path, &b, NULL, &why));
+	assert_non_null(strstr(why.text, "it is no file"));
+	assert_false(fd_slurp_path(dir, &b, NULL, &why));
+	assert_int_equal(unlink(path), 0);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
+	assert_true(fd_write_all(fd, "content", 7, -1));
+	fd_close(&fd);
+	assert_true(fd_slurp_path(path, &b, &st, &why));
+	assert_true(slice_equal(buf_slice(&b), SLICE("content")));
+	assert_int_equal(st.st_size, 7);
+	buf_fini(&b);
+	buf_init(&b, 6);
+	assert_false(fd_slurp_path(path, &b, NULL, &why));
+	assert_non_null(strstr(why.text, path));
+	buf_fini(&b);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(rmdir(dir), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -163,6 +201,7 @@ int main(void)
 		cmocka_unit_test(short_reads_go_on_until_all_is_there),
 		cmocka_unit_test(a_file_is_slurped_from_its_beginning),
 		cmocka_unit_test(a_file_over_the_maximum_is_refused),
+		cmocka_unit_test(a_path_that_is_no_file_is_refused_by_its_name_and_holds_nobody_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

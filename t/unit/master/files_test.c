@@ -1,0 +1,186 @@
+/* What master looks at once a minute: a pair renewed on disk is taken when it is whole, and else the old one stays. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/base/buf.h"
+#include "common/base/fault.h"
+#include "common/base/fd.h"
+#include "common/conf/settings.h"
+#include "common/tls/key.h"
+#include "master/files.h"
+
+struct world {
+	char dir[64];
+	char certificate[96], key[96];
+	struct settings *settings;
+	struct files files;
+};
+
+static void write_text(const char *path, struct slice octets)
+{
+	FILE *f = fopen(path, "w");
+
+	assert_non_null(f);
+	assert_int_equal(fwrite(octets.p, 1, octets.n, f), octets.n);
+	assert_int_equal(fclose(f), 0);
+}
+
+/* A new pair in the two files, or in one of them. */
+static void renew(const struct world *w, const char *hostname, bool certificate, bool key)
+{
+	struct buf certificate_pem, key_pem;
+	struct fault why = {0};
+
+	buf_init(&certificate_pem, 65536);
+	buf_init(&key_pem, 65536);
+	assert_true(tls_make_self_signed(slice_of_cstr(hostname), &certificate_pem, &key_pem, &why));
+	if (certificate)
+		write_text(w->certificate, buf_slice(&certificate_pem));
+	if (key)
+		write_text(w->key, buf_slice(&key_pem));
+	buf_fini(&certificate_pem);
+	buf_fini(&key_pem);
+}
+
+static int set_up(void **state)
+{
+	struct world *w = calloc(1, sizeof(*w));
+	struct buf problems;
+	struct fault why = {0};
+	char text[512];
+	int n;
+
+	assert_non_null(w);
+	(void)snprintf(w->dir, sizeof(w->dir), "/tmp/tassis-files.XXXXXX");
+	assert_non_null(mkdtemp(w->dir));
+	(void)snprintf(w->certificate, sizeof(w->certificate), "%s/certificate", w->dir);
+	(void)snprintf(w->key, sizeof(w->key), "%s/key", w->dir);
+	renew(w, "first.example", true, true);
+	n = snprintf(text, sizeof(text), "tls_certificate = %s\ntls_key = %s\nlog_to = stderr\n", w->certificate, w->key);
+	buf_init(&problems, 4096);
+	assert_true(settings_parse(slice_of(text, (size_t)n), "main.conf", &w->settings, &problems));
+	buf_fini(&problems);
+	assert_true(files_load(&w->files, w->settings, STDERR_FILENO, &why));
+	*state = w;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct world *w = *state;
+
+	files_fini(&w->files);
+	settings_destroy(w->settings);
+	(void)unlink(w->certificate);
+	(void)unlink(w->key);
+	assert_int_equal(rmdir(w->dir), 0);
+	free(w);
+	return 0;
+}
+
+/* What would be handed to a daemon now equals what lies in the file. */
+static bool hands_over(int fd, const char *path)
+{
+	char ours[8192], theirs[8192];
+	FILE *f = fopen(path, "r");
+	ssize_t n = pread(fd, ours, sizeof(ours), 0);
+	size_t m;
+
+	assert_non_null(f);
+	m = fread(theirs, 1, sizeof(theirs), f);
+	(void)fclose(f);
+	assert_true(n > 0 && m > 0);
+	return (size_t)n == m && memcmp(ours, theirs, m) == 0;
+}
+
+static void pair_that_did_not_change_is_left_alone(void **state)
+{
+	struct world *w = *state;
+	int certificate = w->files.certificate;
+	struct fault why = {0};
+
+	assert_int_equal(files_look_pair(&w->files, &why), FILES_SAME);
+	assert_int_equal(w->files.certificate, certificate);
+}
+
+static void renewed_pair_is_taken(void **state)
+{
+	struct world *w = *state;
+	struct fault why = {0};
+
+	renew(w, "second.example", true, true);
+	assert_int_equal(files_look_pair(&w->files, &why), FILES_CHANGED);
+	assert_true(hands_over(w->files.certificate, w->certificate));
+	assert_true(hands_over(w->files.key, w->key));
+	assert_int_equal(files_look_pair(&w->files, &why), FILES_SAME);
+}
+
+/* The renewal is half done: the old pair stays, it is said once, and the whole pair is taken later. */
+static void certificate_without_its_key_is_refused_once_until_the_key_is_there(void **state)
+{
+	struct world *w = *state;
+	struct buf certificate_pem, key_pem;
+	struct fault why = {0};
+
+	buf_init(&certificate_pem, 65536);
+	buf_init(&key_pem, 65536);
+	assert_true(tls_make_self_signed(SLICE("second.example"), &certificate_pem, &key_pem, &why));
+	write_text(w->certificate, buf_slice(&certificate_pem));
+	assert_int_equal(files_look_pair(&w->files, &why), FILES_REFUSED);
+	assert_non_null(strstr(why.text, w->certificate));
+	assert_false(hands_over(w->files.certificate, w->certificate));
+	assert_true(hands_over(w->files.key, w->key));
+	assert_int_equal(files_look_pair(&w->files, &why), FILES_SAME);
+	write_text(w->key, buf_slice(&key_pem));
+	assert_int_equal(files_look_pair(&w->files, &why), FILES_CHANGED);
+	assert_true(hands_over(w->files.certificate, w->certificate));
+	buf_fini(&certificate_pem);
+	buf_fini(&key_pem);
+}
+
+static void text_without_a_certificate_is_refused_by_its_name(void **state)
+{
+	struct world *w = *state;
+	struct fault why = {0};
+
+	write_text(w->certificate, SLICE("-----BEGIN nothing-----\n"));
+	assert_int_equal(files_look_pair(&w->files, &why), FILES_REFUSED);
+	assert_non_null(strstr(why.text, w->certificate));
+	assert_non_null(strstr(why.text, "no certificate"));
+}
+
+static void file_that_has_gone_leaves_the_old_pair(void **state)
+{
+	struct world *w = *state;
+	struct fault why = {0};
+
+	assert_int_equal(unlink(w->key), 0);
+	assert_int_equal(files_look_pair(&w->files, &why), FILES_REFUSED);
+	assert_true(hands_over(w->files.certificate, w->certificate));
+	assert_true(w->files.key >= 0);
+	assert_int_equal(files_look_pair(&w->files, &why), FILES_SAME);
+	renew(w, "third.example", true, true);
+	assert_int_equal(files_look_pair(&w->files, &why), FILES_CHANGED);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(pair_that_did_not_change_is_left_alone, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(renewed_pair_is_taken, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(certificate_without_its_key_is_refused_once_until_the_key_is_there, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(text_without_a_certificate_is_refused_by_its_name, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(file_that_has_gone_leaves_the_old_pair, set_up, tear_down),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
