@@ -97,7 +97,12 @@ class Ways:
         harness.wait_for(lambda: not self.missing(marks), seconds, f"what was acknowledged to arrive: {self.missing(marks)[:6]} is missing\n" + self.tassis.log_tail(100))
 
     def duplicates(self):
-        return sum(n - 1 for n in self.copies().values())
+        """way -> how many came once more."""
+        found = {}
+        for (way, _), n in self.copies().items():
+            if n > 1:
+                found[way] = found.get(way, 0) + n - 1
+        return found
 
 
 @contextlib.contextmanager

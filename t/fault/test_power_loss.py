@@ -138,7 +138,7 @@ def test_every_message_arrives_after_a_power_cut_at_every_instant(cluster, tmp_p
         taken = list(ways.far.messages)
         # Only what changes the disk, or what must be there, makes a new state.
         points = [i for i, r in enumerate(records) if r.kind in (power.WRITE, power.SYNC_END, power.RENAME, power.LINK, power.UNLINK, power.ACKNOWLEDGED)]
-        chosen = set(points if ALL else rng.sample(points, 8))
+        chosen = set(points if ALL else rng.sample(points, 6))
         for i, r in enumerate(records):
             disk.apply(r)
             without_sync.apply(r)
