@@ -84,6 +84,9 @@ static bool start(struct service *s, void *daemon, struct fault *why)
 		return false;
 	d->place.pool = d->pool;
 	d->place.sync_directory = s->settings->spool_sync_directory;
+	/* By the end of this connection queued sees that we are gone, and looks through our folder. */
+	if (service_peer(s, IPC_ROLE_QUEUED, 0) != NULL)
+		ipc_peer_keep_up(service_peer(s, IPC_ROLE_QUEUED, 0));
 	return encryption_start(d, why);
 }
 

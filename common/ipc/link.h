@@ -49,6 +49,8 @@ MUST_USE struct ipc_peer *ipc_peer_create(struct loop *loop, enum ipc_role self,
 void ipc_peer_destroy(struct ipc_peer *p);
 /* connect's answer, later or at once: a connected socket whose hello is sent (takes fd), or -1 when there is none now. */
 void ipc_peer_connected(struct ipc_peer *p, int fd);
+/* From now on it is connected as far as it can be, though nobody asks: the other side sees us come and go. */
+void ipc_peer_keep_up(struct ipc_peer *p);
 bool ipc_peer_is_up(const struct ipc_peer *p);
 /* Asks that wait for their answer, and how many the other side grants (0 while it is not connected). */
 size_t ipc_peer_under_way(const struct ipc_peer *p);

@@ -39,6 +39,7 @@ struct ipc_peer {
 	uint64_t pause_ms;
 	uint64_t connected_at_ms;
 	bool connecting;
+	bool kept_up; /* connects though nobody waits */
 	bool held, destroyed; /* lose calls back: whoever destroys it now leaves the rest to lose */
 	size_t window, n_unanswered, n_waiting, n_sent;
 	struct list waiting, sent, lost; /* lost: sent on a connection that has ended, to be told */
@@ -156,7 +157,7 @@ static void connect_now(void *arg)
 {
 	struct ipc_peer *p = arg;
 
-	if (p->connection || p->connecting || p->connect == NULL || list_empty(&p->waiting))
+	if (p->connection || p->connecting || p->connect == NULL || (list_empty(&p->waiting) && !p->kept_up))
 		return;
 	p->connecting = true;
 	p->connect(p->arg, p->role, p->worker, p);
@@ -390,6 +391,13 @@ void ipc_peer_destroy(struct ipc_peer *p)
 	p->connect = NULL;                           /* nothing is repeated any more, and nothing asked */
 	p->destroyed = true;
 	lose(p, &why);
+}
+
+void ipc_peer_keep_up(struct ipc_peer *p)
+{
+	p->kept_up = true;
+	if (p->connection == NULL && !p->connecting && !loop_timer_is_set(&p->again))
+		loop_timer_set(&p->again, 0);
 }
 
 bool ipc_peer_is_up(const struct ipc_peer *p)

@@ -336,6 +336,28 @@ static void nobody_is_called_for_an_ask_that_was_cancelled(void **state)
 	pair_fini(&p);
 }
 
+static void a_peer_that_is_kept_up_is_there_though_nobody_asks(void **state)
+{
+	struct pair p;
+
+	(void)state;
+	pair_init(&p, 2);
+	ipc_peer_keep_up(p.peer);
+	turns(&p, 20);
+	assert_true(ipc_peer_is_up(p.peer));
+	assert_int_equal(p.n_presence, 1);
+	ipc_server_destroy(p.server);
+	turns(&p, 5);
+	assert_false(ipc_peer_is_up(p.peer));
+	serve(&p, 2);
+	for (int i = 0; i < 20; i++) {
+		loop_advance(p.loop, 100);
+		loop_turn(p.loop, false);
+	}
+	assert_true(ipc_peer_is_up(p.peer));
+	pair_fini(&p);
+}
+
 static void an_answer_may_cancel_another_ask(void **state)
 {
 	struct ipc_message m = question("a.test");
@@ -550,6 +572,7 @@ int main(void)
 		cmocka_unit_test(attempts_to_connect_have_growing_pauses),
 		cmocka_unit_test(a_peer_that_hangs_up_at_once_is_not_called_without_rest),
 		cmocka_unit_test(nobody_is_called_for_an_ask_that_was_cancelled),
+		cmocka_unit_test(a_peer_that_is_kept_up_is_there_though_nobody_asks),
 		cmocka_unit_test(an_answer_may_cancel_another_ask),
 		cmocka_unit_test(a_loss_may_cancel_another_ask_that_was_lost_too),
 		cmocka_unit_test(a_loss_may_ask_again_or_destroy_the_peer),
