@@ -31,7 +31,7 @@ struct changes {
 
 void changes_apply(struct cache *cache, struct slice payload)
 {
-	struct slice rest = payload, table, key = SLICE_EMPTY;
+	struct slice rest = payload, table, key;
 	size_t at;
 
 	if (!slice_cut(&rest, ' ', &table))

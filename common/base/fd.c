@@ -70,6 +70,17 @@ bool fd_read_all(int fd, void *p, size_t n, off_t offset)
 	return true;
 }
 
+bool fd_is_file_to_read(int fd, struct fault *why)
+{
+	struct stat st;
+	int flags = fcntl(fd, F_GETFL);
+
+	if (fd >= 0 && flags >= 0 && (flags & O_ACCMODE) == O_RDONLY && fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		return true;
+	fault_set(why, "5.5.4", "no read-only descriptor of a regular file came with the message");
+	return false;
+}
+
 bool fd_slurp(int fd, struct buf *b, struct fault *why)
 {
 	off_t offset = 0;

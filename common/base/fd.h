@@ -20,6 +20,8 @@ MUST_USE bool fd_nonblocking(int fd, struct fault *why);
 MUST_USE bool fd_write_all(int fd, const void *p, size_t n, off_t offset);
 /* Reads exactly n octets, at offset when it is not negative. False with errno 0 when the file ends before. */
 MUST_USE bool fd_read_all(int fd, void *p, size_t n, off_t offset);
+/* Is a descriptor that came from another process what it must be: a regular file, open for reading alone? Fails, permanent. */
+MUST_USE bool fd_is_file_to_read(int fd, struct fault *why);
 /* Appends the whole file, from its beginning (pread). Fails: temporary; also when it would pass b's maximum. */
 MUST_USE bool fd_slurp(int fd, struct buf *b, struct fault *why);
 /* fd_slurp of the file of that path, which must be a regular one: a FIFO or a terminal in its place holds nobody up. st gets what fstat says; it may be NULL.

@@ -240,6 +240,17 @@ IPC_MESSAGES(M)
 		if (r->bad)                                                                          \
 			*broken = true;                                                              \
 		return r->bad == NULL;                                                               \
+	}                                                                                            \
+	size_t ipc_count_##name(struct slice list, struct fault *why)                                \
+	{                                                                                            \
+		struct ipc_##name record;                                                            \
+		bool broken = false;                                                                 \
+		size_t n = 0;                                                                        \
+		while (ipc_next_##name(&list, &record, &broken))                                     \
+			n++;                                                                         \
+		if (broken || n == 0)                                                                \
+			fault_set(why, "5.5.4", "the list of " #name " is %s", broken ? "broken" : "empty"); \
+		return broken ? 0 : n;                                                               \
 	}
 IPC_RECORDS(R)
 #undef R

@@ -74,9 +74,10 @@ void ipc_print(const struct ipc_message *m, struct buf *out);
 const char *ipc_role_name(enum ipc_role role);
 
 /* Records of a list field. put appends one (false: no room or a field too long). next takes the first off *list; false when the list is at its
- * end, or broken: then *broken is set, and the caller refuses the message. */
+ * end, or broken: then *broken is set, and the caller refuses the message. count says how many there are; 0: none, or the list is broken, and why says which, permanent. */
 #define R(name, fields)                                                          \
 	MUST_USE bool ipc_put_##name(struct buf *list, const struct ipc_##name *record); \
-	MUST_USE bool ipc_next_##name(struct slice *list, struct ipc_##name *record, bool *broken);
+	MUST_USE bool ipc_next_##name(struct slice *list, struct ipc_##name *record, bool *broken); \
+	size_t ipc_count_##name(struct slice list, struct fault *why);
 IPC_RECORDS(R)
 #undef R

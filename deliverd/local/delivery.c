@@ -1,8 +1,6 @@
 #include "deliverd/local/delivery.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 
 #include "common/base/arena.h"
 #include "common/base/buf.h"
@@ -25,25 +23,11 @@ struct delivery {
 	size_t n_results;
 };
 
-static size_t count_recipients(struct slice list, struct fault *why)
-{
-	struct ipc_deliver_recipient r;
-	bool broken = false;
-	size_t n = 0;
-
-	while (ipc_next_deliver_recipient(&list, &r, &broken))
-		n++;
-	if (!broken && n > 0)
-		return n;
-	fault_set(why, "5.5.4", "the list of recipients is %s", broken ? "broken" : "empty");
-	return 0;
-}
-
 static bool take_recipients(struct delivery *d, struct slice list, struct fault *why)
 {
 	struct ipc_deliver_recipient r;
 	bool broken = false;
-	size_t n = count_recipients(list, why);
+	size_t n = ipc_count_deliver_recipient(list, why);
 
 	if (n == 0 || (d->results = arena_alloc(&d->arena, n * sizeof(*d->results), why)) == NULL)
 		return false;
@@ -64,24 +48,12 @@ static bool take_recipients(struct delivery *d, struct slice list, struct fault 
 	return true;
 }
 
-static bool is_readable_file(int fd, struct fault *why)
-{
-	struct stat st;
-	int flags = fcntl(fd, F_GETFL);
-
-	if (fd >= 0 && flags >= 0 && (flags & O_ACCMODE) == O_RDONLY && fstat(fd, &st) == 0 &&
-	    S_ISREG(st.st_mode))
-		return true;
-	fault_set(why, "5.5.4", "no read-only descriptor of a regular file came with the message");
-	return false;
-}
-
 bool delivery_create(const struct ipc_deliver_ask *ask, int *fd, int root, struct slice hostname,
 		     struct delivery **out, struct fault *why)
 {
 	struct delivery *d = NULL;
 
-	if (!is_readable_file(*fd, why) || (d = memory_alloc(1, sizeof(*d), why)) == NULL)
+	if (!fd_is_file_to_read(*fd, why) || (d = memory_alloc(1, sizeof(*d), why)) == NULL)
 		return false;
 	arena_init(&d->arena, DELIVERY_MEMORY);
 	d->fd = -1;

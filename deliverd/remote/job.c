@@ -1,11 +1,9 @@
 #include "deliverd/remote/job.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include "common/base/ascii.h"
 #include "common/base/fault.h"
@@ -310,18 +308,11 @@ static bool is_one_line(struct slice path)
 static bool take_recipients(struct job *j, struct slice list, struct fault *why)
 {
 	struct ipc_deliver_recipient r;
-	struct slice rest = list;
 	bool broken = false;
-	size_t n = 0;
+	size_t n = ipc_count_deliver_recipient(list, why);
 
-	while (ipc_next_deliver_recipient(&rest, &r, &broken))
-		n++;
-	if (broken || n == 0) {
-		fault_set(why, "5.5.4", "the list of recipients is %s",
-			  broken ? "broken" : "empty");
-		return false;
-	}
-	if ((j->recipients = arena_alloc(&j->arena, n * sizeof(*j->recipients), why)) == NULL)
+	if (n == 0 ||
+	    (j->recipients = arena_alloc(&j->arena, n * sizeof(*j->recipients), why)) == NULL)
 		return false;
 	for (; ipc_next_deliver_recipient(&list, &r, &broken); j->n_recipients++) {
 		j->recipients[j->n_recipients].index = r.index;
@@ -338,15 +329,8 @@ static bool take_recipients(struct job *j, struct slice list, struct fault *why)
 
 static bool take_file(struct job *j, int *fd, struct fault *why)
 {
-	int flags = fcntl(*fd, F_GETFL);
-	struct stat st;
-
-	if (*fd < 0 || flags < 0 || (flags & O_ACCMODE) != O_RDONLY || fstat(*fd, &st) < 0 ||
-	    !S_ISREG(st.st_mode)) {
-		fault_set(why, "5.5.4",
-			  "no read-only descriptor of a regular file came with the message");
+	if (!fd_is_file_to_read(*fd, why))
 		return false;
-	}
 	j->fd = *fd;
 	*fd = -1;
 	return spool_header_read(j->fd, j->id, &j->header, why);

@@ -1,6 +1,5 @@
 #include "lookupd/password.h"
 
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -8,7 +7,7 @@
 #include <cmocka.h>
 
 #include "common/base/buf.h"
-#include "common/base/fd.h"
+#include "t/unit/vectors.h"
 
 static void check_vector(struct slice line)
 {
@@ -22,24 +21,8 @@ static void check_vector(struct slice line)
 
 static void passwords_are_what_the_vectors_say(void **state)
 {
-	int fd = open("t/vectors/lookupd/passwords", O_RDONLY | O_CLOEXEC);
-	struct slice rest, line;
-	struct buf text;
-	size_t n = 0;
-
 	(void)state;
-	buf_init(&text, 1 << 20);
-	assert_true(fd >= 0 && fd_slurp(fd, &text, NULL));
-	rest = buf_slice(&text);
-	while (slice_cut(&rest, '\n', &line)) {
-		if (line.n == 0 || line.p[0] == '#')
-			continue;
-		check_vector(line);
-		n++;
-	}
-	assert_true(n >= 35);
-	fd_close(&fd);
-	buf_fini(&text);
+	each_vector("t/vectors/lookupd/passwords", 35, check_vector);
 }
 
 static void a_password_with_a_nul_is_wrong(void **state)

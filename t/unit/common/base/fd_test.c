@@ -178,6 +178,16 @@ static void a_path_that_is_no_file_is_refused_by_its_name_and_holds_nobody_up(vo
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0640);
 	assert_true(fd_write_all(fd, "content", 7, -1));
 	fd_close(&fd);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_false(fd_is_file_to_read(fd, &why));
+	fd_close(&fd);
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_false(fd_is_file_to_read(fd, &why));
+	fd_close(&fd);
+	assert_false(fd_is_file_to_read(fd, &why));
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd_is_file_to_read(fd, &why));
+	fd_close(&fd);
 	assert_true(fd_slurp_path(path, &b, &st, &why));
 	assert_true(slice_equal(buf_slice(&b), SLICE("content")));
 	assert_int_equal(st.st_size, 7);

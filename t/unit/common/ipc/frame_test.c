@@ -142,6 +142,9 @@ static void every_record_comes_back_as_it_was(void **state)
 			assert_true(ipc_put_##name(&b, &in[i]));       \
 		}                                                      \
 		list = buf_slice(&b);                                  \
+		assert_int_equal(ipc_count_##name(list, NULL), 3);     \
+		assert_int_equal(ipc_count_##name(slice_head(list, list.n - 1), NULL), 0); \
+		assert_int_equal(ipc_count_##name(SLICE_EMPTY, NULL), 0); \
 		for (int i = 0; i < 3; i++) {                          \
 			assert_true(ipc_next_##name(&list, &out, &broken)); \
 			same_##name(&in[i], &out);                     \

@@ -1,6 +1,5 @@
 #include "common/mail/command.h"
 
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +11,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/fault.h"
-#include "common/base/fd.h"
+#include "t/unit/vectors.h"
 
 #define ALL                                                                                        \
 	(EXTENSION_SIZE | EXTENSION_8BITMIME | EXTENSION_AUTH | EXTENSION_SMTPUTF8 | EXTENSION_DSN)
@@ -88,24 +87,8 @@ static void check_vector(struct slice line)
 
 static void commands_are_read_as_the_vectors_say(void **state)
 {
-	struct slice rest, line;
-	struct buf text;
-	int fd = open("t/vectors/mail/commands", O_RDONLY | O_CLOEXEC);
-	size_t n = 0;
-
 	(void)state;
-	buf_init(&text, 1 << 20);
-	assert_true(fd >= 0 && fd_slurp(fd, &text, NULL));
-	rest = buf_slice(&text);
-	while (slice_cut(&rest, '\n', &line)) {
-		if (line.n == 0 || line.p[0] == '#')
-			continue;
-		check_vector(line);
-		n++;
-	}
-	assert_true(n > 50);
-	fd_close(&fd);
-	buf_fini(&text);
+	each_vector("t/vectors/mail/commands", 51, check_vector);
 }
 
 static void parameters_of_what_was_not_offered_are_unknown(void **state)

@@ -1,6 +1,5 @@
 #include "common/mail/lines.h"
 
-#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +12,7 @@
 #include "common/base/attributes.h"
 #include "common/base/buf.h"
 #include "common/base/fault.h"
-#include "common/base/fd.h"
+#include "t/unit/vectors.h"
 
 static void unescape(struct slice s, struct buf *out)
 {
@@ -84,24 +83,8 @@ static void check_vector(struct slice line)
 
 static void data_ends_and_is_refused_as_the_vectors_say(void **state)
 {
-	struct slice rest, line;
-	struct buf text;
-	int fd = open("t/vectors/mail/lines", O_RDONLY | O_CLOEXEC);
-	size_t n = 0;
-
 	(void)state;
-	buf_init(&text, 1 << 20);
-	assert_true(fd >= 0 && fd_slurp(fd, &text, NULL));
-	rest = buf_slice(&text);
-	while (slice_cut(&rest, '\n', &line)) {
-		if (line.n == 0 || line.p[0] == '#')
-			continue;
-		check_vector(line);
-		n++;
-	}
-	assert_true(n > 20);
-	fd_close(&fd);
-	buf_fini(&text);
+	each_vector("t/vectors/mail/lines", 21, check_vector);
 }
 
 static void many_lines_are_one_run(void **state)

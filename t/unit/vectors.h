@@ -1,0 +1,28 @@
+/* t/unit/vectors.h: cases as data, a line each; # begins a comment. */
+#pragma once
+
+#include <stddef.h>
+
+#include "common/base/buf.h"
+#include "common/base/fd.h"
+#include "common/base/slice.h"
+
+/* Calls check for each case in the file, of which there must be at least so many: a file that was cut shows nothing. */
+static inline void each_vector(const char *path, size_t at_least, void (*check)(struct slice line))
+{
+	struct slice rest, line;
+	struct buf text;
+	size_t n = 0;
+
+	buf_init(&text, 1 << 20);
+	assert_true(fd_slurp_path(path, &text, NULL, NULL));
+	rest = buf_slice(&text);
+	while (slice_cut(&rest, '\n', &line)) {
+		if (line.n == 0 || line.p[0] == '#')
+			continue;
+		check(line);
+		n++;
+	}
+	assert_true(n >= at_least);
+	buf_fini(&text);
+}
