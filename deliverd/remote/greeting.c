@@ -38,6 +38,8 @@ static enum next say_ehlo(struct session *s)
 
 enum next step_tls_up(struct session *s)
 {
+	log_event(tls_started, F_ID(s->job->id), F_TEXT(next_hop, s->host), F_IP(address, &s->ip),
+		  F_TEXT(tls, stream_tls_text(&s->stream)));
 	return s->job->tls == ROUTE_TLS_IMPLICIT ? session_wait(s, STEP_greeting) : say_ehlo(s);
 }
 
