@@ -1,6 +1,9 @@
 """A scripted far end: an SMTP server on loopback that does to its client what the test says, and remembers what came."""
 import socket, ssl, threading, time
 
+# What a test DNS server says so that mail for far.test comes to a far end on loopback.
+ZONE = "far.test MX 10 mx.far.test\nmx.far.test A 127.0.0.1\n"
+
 
 class FarEnd:
     """replies: verb (or "connect", "data" for the end of data, "tls") -> what to do: a reply "450 4.2.0 later", "close", "silent", or a list of these, used up one a time, the last for ever.

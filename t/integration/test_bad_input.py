@@ -53,6 +53,14 @@ def master(main_conf):
     return done.stderr
 
 
+def write_conf(folder, **settings):
+    """A main.conf of a host that needs no database to be refused; returns its path."""
+    given = {"hostname": "mx.test.com", "listen": f"127.0.0.1:{free_port()} smtp starttls", "spool_dir": folder / "spool", "mail_dir": folder / "mail", "state_dir": folder / "state", "log_to": "stderr", **settings}
+    path = folder / "main.conf"
+    path.write_text("".join(f"{name} = {value}\n" for name, value in given.items()))
+    return path
+
+
 @pytest.fixture
 def folder():
     made = temporary_folder()
@@ -205,11 +213,7 @@ def test_broken_certificate_or_key_leaves_the_old_pair_in_use(renewed, kind):
 def test_broken_certificate_or_key_at_start_is_named(folder, kind):
     cert, key = make_pair(folder, "mx.test.com")
     break_certificate(kind, folder, cert, key)
-    main_conf = folder / "main.conf"
-    main_conf.write_text("".join(f"{name} = {value}\n" for name, value in {
-        "hostname": "mx.test.com", "listen": f"127.0.0.1:{free_port()} smtp starttls", "spool_dir": folder / "spool", "mail_dir": folder / "mail", "state_dir": folder / "state",
-        "log_to": "file", "log_file": folder / "log", "tls_certificate": cert, "tls_key": key}.items()))
-    said = master(main_conf)
+    said = master(write_conf(folder, tls_certificate=cert, tls_key=key))
     assert re.search(f"{cert}|{key}", said), said
     assert "secret" not in said and not list((folder / "spool").glob("master.pid"))
 
@@ -323,13 +327,11 @@ def test_queue_commands_show_what_is_no_message_to_nobody(littered):
 def test_wrong_kind_of_thing_in_the_spool_fails_the_start_by_its_name(folder, where, what):
     if where == "master.pid" and what == "file":
         pytest.skip("a file is what it is")
-    main_conf, path, victim = folder / "main.conf", folder / "spool" / where, folder / "victim"
-    main_conf.write_text("".join(f"{name} = {value}\n" for name, value in {
-        "hostname": "mx.test.com", "listen": f"127.0.0.1:{free_port()} smtp none", "spool_dir": folder / "spool", "mail_dir": folder / "mail", "state_dir": folder / "state", "log_to": "stderr"}.items()))
+    path, victim = folder / "spool" / where, folder / "victim"
     path.parent.mkdir(parents=True)
     victim.mkdir() if where != "master.pid" else victim.write_text("kept\n")
     path.write_text("") if what == "file" else path.symlink_to(victim)
-    said = master(main_conf)
+    said = master(write_conf(folder))
     assert str(path) in said, said
     assert victim.read_text() == "kept\n" if where == "master.pid" else not list(victim.iterdir())
 

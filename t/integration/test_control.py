@@ -1,7 +1,7 @@
 """The administrator's commands."""
 import json, re
 
-from far_end import FarEnd
+from far_end import ZONE, FarEnd
 from harness import PATIENCE, SHARE, TASSIS, run, wait_for
 from test_thread import submit
 
@@ -53,7 +53,7 @@ def test_broken_pem_is_named(make_tassis):
 
 def test_queue_list_and_show_tell_what_waits_and_why(make_tassis):
     with FarEnd({"MAIL": "450 4.2.0 the far end is tired"}) as far:
-        tassis = make_tassis(zone="far.test MX 10 mx.far.test\nmx.far.test A 127.0.0.1\n", settings={"delivery_port": far.port}).start()
+        tassis = make_tassis(zone=ZONE, settings={"delivery_port": far.port}).start()
         id = submit(tassis, ["bob@far.test"])
         tassis.wait_log("deferred")
         text = tassis.tassis("queue", "list").stdout
@@ -66,7 +66,7 @@ def test_queue_list_and_show_tell_what_waits_and_why(make_tassis):
 
 def test_queue_flush_tries_at_once(make_tassis):
     with FarEnd({"MAIL": ["450 4.2.0 later", "250 2.1.0 ok"]}) as far:
-        tassis = make_tassis(zone="far.test MX 10 mx.far.test\nmx.far.test A 127.0.0.1\n", settings={"delivery_port": far.port}).start()
+        tassis = make_tassis(zone=ZONE, settings={"delivery_port": far.port}).start()
         submit(tassis, ["bob@far.test"])
         tassis.wait_log("deferred")
         tassis.tassis("queue", "flush")

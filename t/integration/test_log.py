@@ -2,7 +2,7 @@
 import base64, os, pathlib, re, shutil, signal, socket, subprocess, threading
 
 import pytest
-from far_end import FarEnd
+from far_end import ZONE, FarEnd
 from harness import AS_ROOT, TOP, wait_for
 from test_thread import ANY_CERTIFICATE
 
@@ -235,7 +235,7 @@ def test_passwords_stand_in_no_line(tassis, login):
 
 def test_words_of_the_far_end_are_quoted(make_tassis):
     with FarEnd({"MAIL": '450 4.2.0 say "no" \\ \x1b[31mred \x7f\xff'}) as far:
-        tassis = make_tassis(zone="far.test MX 10 mx.far.test\nmx.far.test A 127.0.0.1\n", settings={"delivery_port": far.port}).start()
+        tassis = make_tassis(zone=ZONE, settings={"delivery_port": far.port}).start()
         tassis.sql("INSERT INTO aliases(domain, local_part, target) VALUES ('test.com', 'far', 'bob@far.test')")
         tassis.send(to="far@test.com")
         line = last_line(tassis, "deferred", 0)

@@ -2,11 +2,10 @@
 import email, re, subprocess
 
 import pytest
-from far_end import FarEnd
+from far_end import ZONE, FarEnd
 from harness import wait_for
 from test_thread import submit
 
-ZONE = "far.test MX 10 mx.far.test\nmx.far.test A 127.0.0.1\n"
 QUICK = {"queue_retry_min": "1s", "queue_retry_max": "1s", "delivery_reply_timeout": "2s", "delivery_data_timeout": "2s", "delivery_connect_timeout": "2s"}
 
 
