@@ -4,38 +4,20 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "common/base/fd.h"
 #include "common/base/memory.h"
 #include "common/base/number.h"
 #include "common/log/log.h"
-#include "common/spool/file.h"
-#include "queued/corrupt.h"
 #include "queued/files.h"
+#include "queued/found.h"
 #include "queued/queued.h"
 
 /* A process that ends closes its connection and its folder at about the same time, in no order of ours. */
 #define LOST_AFTER_MS 100u
 #define LOST_TRIES 5u
-
-enum found_fate {
-	FOUND_LEFT,    /* alone */
-	FOUND_TAKEN,   /* it stands in queue/ now */
-	FOUND_REMOVED, /* not committed */
-	FOUND_CORRUPT, /* set aside; why says what is wrong */
-	FOUND_FAILED,  /* a call failed; why. It is looked at again */
-};
-
-struct found {
-	char id[SPOOL_ID_LENGTH + 1];
-	enum found_fate fate;
-	uint32_t due_s; /* its mtime: in queue/, when it is due */
-	struct fault *why;
-};
 
 /* A folder: listed in the pool, compared with what is known in the loop; of incoming/ what is not known goes to the pool once more. */
 struct scan_job {
@@ -186,91 +168,12 @@ static void scan_list(struct file_job *j)
 
 /* ---- in the pool: what is not known ---- */
 
-static void found_fault(struct found *f, enum found_fate fate, const struct fault *why)
-{
-	struct fault full;
-
-	f->fate = fate;
-	if ((f->why = memory_alloc(1, sizeof(*f->why), &full)) != NULL)
-		*f->why = *why;
-}
-
-/* Has the file a header of ours at all? One without is what a writer that died leaves; one with is acknowledged, and a person must see it when it is broken. */
-static bool has_begun_header(int fd)
-{
-	static const char mark[] = "tassis-spool ";
-	char p[sizeof(mark) - 1];
-
-	return fd_read_all(fd, p, sizeof(p), 0) && memcmp(p, mark, sizeof(p)) == 0;
-}
-
-static bool found_read(struct scan_job *job, int fd, struct slice id, struct fault *why)
-{
-	struct spool_header header;
-	struct buf envelope;
-	bool ok;
-
-	buf_init(&envelope, SPOOL_ENVELOPE_MAX);
-	ok = spool_header_read(fd, id, &header, why) && spool_envelope_read(fd, &header, &envelope, why) &&
-	     (!job->check || spool_content_check(fd, &header, why));
-	buf_fini(&envelope);
-	return ok;
-}
-
-static void found_not_committed(struct scan_job *job, struct found *f, bool begun, struct fault *why)
-{
-	struct slice id = slice_of_cstr(f->id);
-	char path[PLACE_PATH_SIZE];
-
-	if (!job->is_dead)
-		return;
-	if (begun) {
-		if (!corrupt_move(job->spool, job->place, id))
-			fault_add(why, "cannot be set aside");
-		found_fault(f, FOUND_CORRUPT, why);
-	} else if (unlinkat(job->spool, place_path(job->place, id, path), 0) == 0)
-		f->fate = FOUND_REMOVED;
-	else {
-		fault_errno(why, "4.3.0", "cannot remove %s", path);
-		found_fault(f, FOUND_FAILED, why);
-	}
-}
-
-static void found_take(struct scan_job *job, struct found *f)
-{
-	struct slice id = slice_of_cstr(f->id);
-	place p = job->place;
-	char path[PLACE_PATH_SIZE];
-	struct fault why = {0};
-	int fd = openat(job->spool, place_path(p, id, path), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-	bool begun;
-
-	if (fd < 0) /* gone: its message was handed over and handled meanwhile */
-		return;
-	if (!found_read(job, fd, id, &why)) {
-		begun = has_begun_header(fd);
-		fd_close(&fd);
-		if (why.class == FAULT_PERMANENT)
-			found_not_committed(job, f, begun, &why);
-		else
-			found_fault(f, FOUND_FAILED, &why);
-		return;
-	}
-	fd_close(&fd);
-	if (place_move_to_queue(job->spool, p, id))
-		f->fate = FOUND_TAKEN;
-	else if (errno != ENOENT) {
-		fault_errno(&why, "4.3.0", "cannot move %s to queue/", path);
-		found_fault(f, FOUND_FAILED, &why);
-	}
-}
-
 static void scan_take(struct file_job *j)
 {
 	struct scan_job *job = (struct scan_job *)j;
 
 	for (size_t i = 0; i < job->n; i++)
-		found_take(job, &job->found[i]);
+		found_take(&job->found[i], job->spool, job->place, job->is_dead, job->check);
 }
 
 /* ---- in the loop ---- */
