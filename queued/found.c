@@ -68,8 +68,13 @@ void found_take(struct found *f, int spool, place p, bool is_dead, bool check)
 	int fd = openat(spool, place_path(p, id, path), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	bool begun;
 
-	if (fd < 0) /* gone: its message was handed over and handled meanwhile */
+	if (fd < 0) {
+		if (errno == ENOENT || errno == ELOOP) /* gone: its message was handed over and handled meanwhile; or no file */
+			return;
+		fault_errno(&why, "4.3.0", "cannot open %s", path);
+		end_with(f, FOUND_FAILED, &why);
 		return;
+	}
 	if (!is_committed(fd, id, check, &why)) {
 		begun = has_begun_header(fd);
 		fd_close(&fd);

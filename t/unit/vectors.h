@@ -1,7 +1,12 @@
 /* t/unit/vectors.h: cases as data, a line each; # begins a comment. */
 #pragma once
 
+#include <setjmp.h>
+#include <stdarg.h>
 #include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
 
 #include "common/base/buf.h"
 #include "common/base/fd.h"
