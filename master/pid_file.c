@@ -16,6 +16,9 @@
 #include "common/service/layout.h"
 
 #define NAME "master.pid"
+/* A master that was just killed holds its lock until the kernel has taken it apart: so long one waits for it. */
+#define DYING_MS 1000
+#define PAUSE_MS 20
 
 /* Is fd still what path names? Else its owner removed it between our open and our lock. */
 static bool is_named(int fd, const char *path)
@@ -33,6 +36,17 @@ static struct slice content(int fd, char *out, size_t size)
 	return slice_trim(slice_of(out, n > 0 ? (size_t)n : 0));
 }
 
+/* Takes the lock, or finds that it is somebody's who goes on living. */
+static bool lock_waiting(int fd)
+{
+	for (int waited_ms = 0; flock(fd, LOCK_EX | LOCK_NB) != 0; waited_ms += PAUSE_MS) {
+		if (errno != EWOULDBLOCK || waited_ms >= DYING_MS)
+			return false;
+		(void)usleep(PAUSE_MS * 1000);
+	}
+	return true;
+}
+
 static bool lock(const char *path, int *fd, struct fault *why)
 {
 	char pid[32];
@@ -43,7 +57,7 @@ static bool lock(const char *path, int *fd, struct fault *why)
 			fault_errno(why, "4.3.5", "cannot open %s", path);
 			return false;
 		}
-		if (flock(*fd, LOCK_EX | LOCK_NB) != 0) {
+		if (!lock_waiting(*fd)) {
 			fault_set(why, "4.3.5", "tassis runs already on this spool, pid %.*s (%s)",
 				  SLICE_PRINTF(content(*fd, pid, sizeof(pid))), path);
 			fd_close(fd);
