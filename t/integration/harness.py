@@ -11,7 +11,7 @@ AS_ROOT = os.geteuid() == 0
 # Sanitizer builds are several times slower; what waits, waits longer.
 PATIENCE = float(os.environ.get("TASSIS_TEST_PATIENCE", "20"))
 SANITIZED = b"__asan_init" in (LIBEXEC / "smtpd").read_bytes() if (LIBEXEC / "smtpd").exists() else False
-SANITIZER_REPORT = re.compile(r"[^\n]*(?:ERROR: AddressSanitizer|runtime error:|LeakSanitizer|WARNING: ThreadSanitizer)")
+SANITIZER_REPORT = re.compile(r"ERROR: AddressSanitizer|runtime error:|LeakSanitizer|WARNING: ThreadSanitizer")
 
 
 def wait_for(condition, seconds=None, what=None):
@@ -200,7 +200,7 @@ class Tassis:
         found = ""
         for path in {self.folder / "log" / "master.out", self.log}:
             if path.is_file() and (match := SANITIZER_REPORT.search(text := path.read_text(errors="replace"))):
-                found += f"{path.name}:\n" + text[match.start() : match.start() + 10000]
+                found += f"{path.name}:\n" + text[text.rfind("\n", 0, match.start()) + 1 :][:10000]
         return found
 
     def processes(self, name=None):
