@@ -1,5 +1,5 @@
 """What `make install` puts where, and what `make uninstall` leaves; and that what lies there works."""
-import os, re, shutil, stat, subprocess
+import os, re, shutil, stat
 
 import pytest
 from harness import LIBEXEC, PREFIX, SHARE, TASSIS, TOP, run, temporary_folder

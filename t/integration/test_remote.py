@@ -1,5 +1,5 @@
 """The far end as it is met: refusing, slow, closing at every stage; each recipient by itself, in the far end's words."""
-import email, re, subprocess
+import email, subprocess
 
 import pytest
 from far_end import ZONE, FarEnd
