@@ -12,7 +12,9 @@ def configuration(tassis, folder, port):
     """The shipped files with this test's folders in place of the system's."""
     owner = tassis.mail.owner()
     sql = (harness.TOP / "etc/dovecot/tassis-sql.conf.ext").read_text()
-    sql = sql.replace("/var/mail/tassis/", f"{tassis.mail}/").replace("'vmail'", f"'{owner}'")
+    sql = sql.replace("/var/mail/tassis/", f"{tassis.mail}/")
+    for what, whose in ("uid", owner), ("gid", tassis.mail.group()):
+        sql = re.sub(rf"'vmail' AS (\w*{what})", rf"'{whose}' AS \1", sql)
     sql = sql.replace("connect = host=/run/tassis/postgresql dbname=tassis", f"connect = host={tassis.cluster.socket_folder} dbname={tassis.database}")
     (folder / "tassis-sql.conf.ext").write_text(sql)
     shipped = (harness.TOP / "etc/dovecot/tassis.conf").read_text().replace("/etc/dovecot/tassis-sql.conf.ext", str(folder / "tassis-sql.conf.ext"))
