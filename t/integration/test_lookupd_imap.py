@@ -1,5 +1,5 @@
 """Debian's Dovecot with the shipped files: it reads the Maildirs that tassis writes, for the users of the same table."""
-import imaplib, os, shutil, subprocess
+import imaplib, os, re, shutil, subprocess
 
 import pytest
 
