@@ -18,7 +18,7 @@ HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 ifneq ($(SANITIZE),)
 HARDEN := -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer -fPIE
 endif
-PKGS := libevent_core libssl libcrypto libpq libidn2 libseccomp
+PKGS := libevent_core libssl libcrypto libpq libidn2
 ALL_CFLAGS := -std=c17 -D_GNU_SOURCE -I. $(WARN) $(HARDEN) $(shell pkg-config --cflags $(PKGS)) \
 	-DTASSIS_VERSION='"$(VERSION)"' -DTASSIS_SYSCONFDIR='"$(SYSCONFDIR)"' -DTASSIS_LIBEXECDIR='"$(LIBEXECDIR)"' \
 	-DTASSIS_SHAREDIR='"$(SHAREDIR)"' $(CFLAGS)
