@@ -237,7 +237,7 @@ class Tassis:
     # -- the log
 
     def log_text(self):
-        return self.log.read_text(errors="replace") if self.log.exists() else ""
+        return self.log.read_text(errors="replace") if self.log.is_file() else ""
 
     def log_tail(self, n=60):
         return "\n".join(self.log_text().split("\n")[-n:])
