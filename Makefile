@@ -18,14 +18,14 @@ HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 ifneq ($(SANITIZE),)
 HARDEN := -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer -fPIE
 endif
-PKGS := libevent_core libssl libcrypto libpq libidn2
+PKGS := libevent_core libssl libcrypto libpq libidn2 libargon2
 ALL_CFLAGS := -std=c17 -D_GNU_SOURCE -I. $(WARN) $(HARDEN) $(shell pkg-config --cflags $(PKGS)) \
 	-DTASSIS_VERSION='"$(VERSION)"' -DTASSIS_SYSCONFDIR='"$(SYSCONFDIR)"' -DTASSIS_LIBEXECDIR='"$(LIBEXECDIR)"' \
 	-DTASSIS_SHAREDIR='"$(SHAREDIR)"' $(CFLAGS)
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now,--as-needed $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
-LIBS_common := $(shell pkg-config --libs libevent_core libssl libcrypto libidn2) -lresolv -lpthread
-LIBS_lookupd := $(shell pkg-config --libs libpq) -lcrypt
-LIBS_admin := $(shell pkg-config --libs libpq) -lcrypt
+LIBS_common := $(shell pkg-config --libs libevent_core libssl libcrypto libidn2 libargon2) -lcrypt -lresolv -lpthread
+LIBS_lookupd := $(shell pkg-config --libs libpq)
+LIBS_admin := $(shell pkg-config --libs libpq)
 
 # A program is a folder; its main.c is the program, the rest is a library that the unit tests link too.
 PROGRAMS := master smtpd lookupd resolvd queued deliverd/local deliverd/remote admin

@@ -8,7 +8,7 @@
 #include "common/event/pool.h"
 #include "common/log/log.h"
 #include "lookupd/login.h"
-#include "lookupd/password.h"
+#include "common/auth/password.h"
 #include "lookupd/recipient.h"
 #include "lookupd/routing.h"
 

@@ -18,19 +18,22 @@
 #define QUERIES(Q)                                                                                             \
 	/* domain → kind, enabled, recipients */                                                               \
 	Q(domain, 1, "SELECT kind, enabled, recipients FROM domains WHERE name = $1")                          \
-	/* local part, domain → password, folder, quota_bytes, enabled, addresses to send as (a line each) */  \
+	/* local part, domain → password, folder, quota_bytes, enabled, addresses to send as (a line each), quota_messages, mailboxes (a line \
+	 * each), password_fixed */                                                                           \
 	Q(user, 2,                                                                                             \
 	  "SELECT u.password, u.folder, u.quota_bytes, u.enabled, "                                            \
-	  "(SELECT string_agg(s.address, E'\\n') FROM sender_addresses s WHERE s.user_id = u.id) "             \
+	  "(SELECT string_agg(s.address, E'\\n') FROM sender_addresses s WHERE s.user_id = u.id), "            \
+	  "u.quota_messages, (SELECT string_agg(m.name, E'\\n') FROM mailboxes m WHERE m.user_id = u.id), "    \
+	  "u.password_fixed "                                                                                  \
 	  "FROM users u WHERE u.local_part = $1 AND u.domain = $2")                                            \
 	/* local part ('': the catch-all), domain → target; a row each */                                      \
 	Q(alias, 2,                                                                                            \
 	  "SELECT target FROM aliases WHERE local_part = $1 AND domain = $2 AND enabled ORDER BY id LIMIT 10001") \
 	/* client's address → domain, or '*' for all; a row each */                                            \
 	Q(relay, 1, "SELECT coalesce(domain, '*') FROM relays WHERE network >>= $1::inet LIMIT 10001")         \
-	/* domain, sender's domain → host, port, mx, tls */                                                    \
+	/* domain, sender's domain → host, port, mx, tls, username, password */                                                    \
 	Q(route, 2,                                                                                            \
-	  "SELECT host, port, mx, tls FROM routes WHERE domain IN ($1, '*') AND sender_domain IN ($2, '*') "   \
+	  "SELECT host, port, mx, tls, username, password FROM routes WHERE domain IN ($1, '*') AND sender_domain IN ($2, '*') "   \
 	  "ORDER BY domain = '*', sender_domain = '*' LIMIT 1")
 
 enum query {
@@ -41,8 +44,8 @@ enum query {
 };
 
 enum column_domain { DOMAIN_KIND, DOMAIN_ENABLED, DOMAIN_RECIPIENTS };
-enum column_user { USER_PASSWORD, USER_FOLDER, USER_QUOTA_BYTES, USER_ENABLED, USER_SENDERS };
-enum column_route { ROUTE_HOST, ROUTE_PORT, ROUTE_MX, ROUTE_TLS };
+enum column_user { USER_PASSWORD, USER_FOLDER, USER_QUOTA_BYTES, USER_ENABLED, USER_SENDERS, USER_QUOTA_MESSAGES, USER_MAILBOXES, USER_PASSWORD_FIXED };
+enum column_route { ROUTE_HOST, ROUTE_PORT, ROUTE_MX, ROUTE_TLS, ROUTE_USERNAME, ROUTE_PASSWORD };
 
 struct query_description {
 	const char *name;

@@ -47,8 +47,8 @@ static bool encode_envelope(const struct session *s, struct transaction *t, stru
 	if (all == NULL)
 		return false;
 	for (const struct recipient *r = t->first; r != NULL; r = r->next)
-		all[e.n_recipients++] =
-			(struct envelope_recipient){r->forward_path, r->notify, r->orcpt};
+		all[e.n_recipients++] = (struct envelope_recipient){
+			.forward_path = r->forward_path, .notify = r->notify, .orcpt = r->orcpt};
 	ok = envelope_encode(&e, &t->envelope);
 	if (!ok)
 		fault_set(why, "4.3.1", "the envelope is too large");

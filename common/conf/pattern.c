@@ -100,6 +100,19 @@ static bool dns_server_matches(struct slice text, struct fault *why)
 	return false;
 }
 
+/* "X-Spam-Flag: YES": a field's name (RFC 5322 2.2), a colon, the beginning of its value. */
+static bool field_matches(struct slice text, struct fault *why)
+{
+	struct slice rest = text, name;
+	bool ok = slice_cut(&rest, ':', &name) && name.n > 0 && rest.p != NULL;
+
+	for (size_t i = 0; ok && i < name.n; i++)
+		ok = name.p[i] > ' ' && name.p[i] < 127;
+	if (!ok)
+		fault_set(why, "5.5.4", "\"%.*s\" is no header field; right would be X-Spam-Flag: YES", SLICE_PRINTF(text));
+	return ok;
+}
+
 bool pattern_matches(const char *pattern, struct slice text, struct fault *why)
 {
 	struct slice name = slice_of_cstr(pattern);
@@ -109,6 +122,8 @@ bool pattern_matches(const char *pattern, struct slice text, struct fault *why)
 		return listener_parse(text, &listener, why);
 	if (slice_equal(name, SLICE("dns_server")))
 		return dns_server_matches(text, why);
+	if (slice_equal(name, SLICE("field")))
+		return field_matches(text, why);
 	if (slice_equal(name, SLICE("domain")) && !is_domain(text)) {
 		fault_set(why, "5.5.4", "\"%.*s\" is no domain name; right would be mail.example.org", SLICE_PRINTF(text));
 		return false;

@@ -83,6 +83,37 @@
 	SETTING(smtp_max_errors, NUMBER, "20", "1", "1000", ON_RELOAD, ALL,                                               \
 		"After so many refused commands a session ends with 421.")                                                  \
 	SETTING(smtp_client_name, BOOL, "yes", "", "", ON_RELOAD, ALL, "Whether DNS is asked for the client's name.")      \
+	SETTING(smtp_auth, BOOL, "yes", "", "", ON_RELOAD, ALL,                                                           \
+		"Whether AUTH is offered. On the ports of users nobody can send without it.")                             \
+	SETTING(auth_authzid, CHOICE, "ignore", "ignore|match", "", ON_RELOAD, ALL,                                       \
+		"What becomes of an authorisation identity that AUTH PLAIN names beside the user: it is ignored, or "     \
+		"it must be the user.")                                                                                   \
+	SETTING(auth_sender, CHOICE, "own", "own|any", "", ON_RELOAD, ALL,                                                \
+		"The reverse-path of who has logged in: one of their own addresses, or any.")                             \
+	SETTING(auth_rehash, BOOL, "yes", "", "", ON_RELOAD, ALL,                                                         \
+		"Whether a password that is kept in a weak form is kept as SCRAM-SHA-256 after the next good login. "     \
+		"Not done with query_user, nor for users that were made through the compatibility views.")                \
+	SETTING(auth_failure_wait, DURATION, "1s", "0s", "1min", ON_RELOAD, ALL,                                          \
+		"How long the refusal of a first wrong login is held back. It doubles with each further one of that "     \
+		"account, or of that client, and halves with each five minutes without.")                                 \
+	SETTING(auth_failure_wait_max, DURATION, "30s", "0s", "10min", ON_RELOAD, ALL,                                    \
+		"The longest that such a refusal is held back.")                                                          \
+	SETTING(local_sender, CHOICE, "relays", "relays|spf", "", ON_RELOAD, ALL,                                         \
+		"Who may send as a domain of ours without a login: the addresses in the table relays, or also those "     \
+		"that pass the domain's SPF.")                                                                            \
+	SETTING(null_sender, CHOICE, "accept", "accept|reject", "", ON_RELOAD, ALL,                                       \
+		"What becomes of mail with the null reverse-path, which notices have. RFC 5321 4.5.5 asks that it is "    \
+		"accepted.")                                                                                              \
+	SETTING(quota_full, CHOICE, "temporary", "temporary|permanent", "", ON_RELOAD, ALL,                               \
+		"What a sender hears of a mailbox without room: 452 4.2.2, try again, or 552 5.2.2, give up.")            \
+	SETTING(spam_header, LINES, "", "field", "", ON_RELOAD, ALL,                                                      \
+		"A line each: NAME: BEGINNING. A message with such a header field is spam and goes to the mailbox "       \
+		"spam of those who have one.")                                                                            \
+	SETTING(save_sent, BOOL, "no", "", "", ON_RELOAD, ALL,                                                            \
+		"Whether what a user submits is put into their mailbox sent. Most mail programs do that themselves.")     \
+	SETTING(envelope_from, CHOICE, "envelope", "envelope|header", "", ON_RELOAD, ALL,                                 \
+		"The reverse-path of what is submitted: as MAIL said, or the address in the header's From field. Null "   \
+		"stays null.")                                                                                            \
 	SETTING(message_size_max, SIZE, "50M", "64k", "4G", ON_RELOAD, ALL, "The largest message taken.")                  \
 	SETTING(received_max, NUMBER, "50", "10", "1000", ON_RELOAD, ALL,                                                 \
 		"A message with more Received fields is going round in circles and is refused.")                            \
@@ -91,6 +122,9 @@
 	SETTING(tls_key, TEXT, "", "path", "", ON_RELOAD, ALL,                                                            \
 		"PEM file with the private key. Empty: it stands in tls_certificate.")                                      \
 	SETTING(tls_minimum, CHOICE, "1.2", "1.2|1.3", "", ON_RELOAD, ALL, "The oldest TLS version spoken.")               \
+	SETTING(tls_password, TEXT, "", "", "", ON_RELOAD, SECRET,                                                        \
+		"The password of tls_certificate, where that is a PKCS#12 file (.p12, .pfx) with certificate, chain "     \
+		"and key.")                                                                                               \
 	SETTING(state_dir, TEXT, "/var/lib/tassis", "path", "", ON_RESTART, ALL,                                          \
 		"Where tassis keeps what it made itself: the self-signed certificate, the private PostgreSQL cluster.")     \
 	SETTING(queue_retry_min, DURATION, "5min", "1s", "1d", ON_RELOAD, ALL,                                            \
@@ -102,6 +136,14 @@
 		"Messages whose envelopes queued holds in memory at once.")                                                 \
 	SETTING(queue_window, NUMBER, "500", "1", "100000", ON_RELOAD, ALL,                                               \
 		"Messages an smtpd may have handed over that queued has not handled; then 250 waits up to a second.")        \
+	SETTING(aliases_file, TEXT, "/etc/aliases", "path", "", ON_RELOAD, ALL,                                           \
+		"Aliases of the host's own names (root, cron): NAME: TARGET, TARGET, as in aliases(5). It need not "      \
+		"exist.")                                                                                                 \
+	SETTING(detail_mailbox, BOOL, "no", "", "", ON_RELOAD, ALL,                                                       \
+		"Whether mail for user+NAME goes to the user's mailbox NAME, where there is one.")                        \
+	SETTING(delivered_to, CHOICE, "one", "one|always|never", "", ON_RELOAD, ALL,                                      \
+		"When a copy in a mailbox gets a Delivered-To field: with one recipient, always, never. Copies "          \
+		"without can share one file.")                                                                            \
 	SETTING(local_workers, NUMBER, "2", "1", "256", ON_RESTART, ALL, "How many local deliverd run.")                   \
 	SETTING(local_concurrency, NUMBER, "64", "1", "4096", ON_RELOAD, ALL, "Local deliveries under way at once.")       \
 	SETTING(remote_workers, NUMBER, "0", "0", "256", ON_RESTART, ALL, "How many remote deliverd run. 0: one a core.")  \
@@ -110,6 +152,17 @@
 		"Of these, to one destination.")                                                                            \
 	SETTING(delivery_connect_timeout, DURATION, "30s", "1s", "10min", ON_RELOAD, ALL,                                 \
 		"How long a connection to one address may take to stand.")                                                  \
+	SETTING(delivery_greeting_timeout, DURATION, "5min", "1s", "1h", ON_RELOAD, ALL,                                  \
+		"How long the far end may take over its greeting, and the replies to EHLO, STARTTLS and AUTH. RFC "       \
+		"5321 4.5.3.2.1.")                                                                                        \
+	SETTING(delivery_mail_timeout, DURATION, "5min", "1s", "1h", ON_RELOAD, ALL,                                      \
+		"How long it may take over the reply to MAIL. RFC 5321 4.5.3.2.2.")                                       \
+	SETTING(delivery_rcpt_timeout, DURATION, "5min", "1s", "1h", ON_RELOAD, ALL,                                      \
+		"How long it may take over the reply to RCPT. RFC 5321 4.5.3.2.3.")                                       \
+	SETTING(delivery_block_timeout, DURATION, "3min", "1s", "1h", ON_RELOAD, ALL,                                     \
+		"How long it may take no octets of the message. RFC 5321 4.5.3.2.5.")                                     \
+	SETTING(delivery_end_timeout, DURATION, "10min", "1s", "1h", ON_RELOAD, ALL,                                      \
+		"How long it may take over the reply to the end of data. RFC 5321 4.5.3.2.6.")                            \
 	SETTING(delivery_reply_timeout, DURATION, "5min", "1s", "1h", ON_RELOAD, ALL,                                     \
 		"How long the far end may take over greeting, MAIL, RCPT and other replies. RFC 5321 4.5.3.2.")             \
 	SETTING(delivery_data_timeout, DURATION, "10min", "1s", "1h", ON_RELOAD, ALL,                                     \
@@ -117,6 +170,21 @@
 	SETTING(delivery_reuse_idle, DURATION, "5s", "0s", "5min", ON_RELOAD, ALL,                                        \
 		"How long an idle connection to a next hop is kept for its next message.")                                  \
 	SETTING(delivery_port, NUMBER, "25", "1", "65535", ON_RELOAD, ALL, "The port of other hosts' MX.")                 \
+	SETTING(delivery_secure, CHOICE, "starttls", "starttls|smtps-first|none", "", ON_RELOAD, ALL,                     \
+		"Encryption to other hosts, where their route says nothing: STARTTLS where it is offered; TLS on "        \
+		"delivery_smtps_port first, and if that fails in any way delivery_port; none.")                           \
+	SETTING(delivery_smtps_port, NUMBER, "465", "1", "65535", ON_RELOAD, ALL,                                         \
+		"The port for smtps-first.")                                                                              \
+	SETTING(delivery_smtps_timeout, DURATION, "5s", "100ms", "1min", ON_RELOAD, ALL,                                  \
+		"With smtps-first: how long a connection to that port may take to stand. A host that failed there is "    \
+		"not tried there for a day.")                                                                             \
+	SETTING(delivery_tls_trust, CHOICE, "any", "any|ca", "", ON_RELOAD, ALL,                                          \
+		"Whose certificates are good enough to deliver to: anybody's, or those signed by delivery_tls_ca for "    \
+		"the host's name.")                                                                                       \
+	SETTING(delivery_tls_ca, TEXT, "/etc/ssl/certs/ca-certificates.crt", "path", "", ON_RELOAD, ALL,                  \
+		"PEM file with the certificates of the authorities that are trusted.")                                    \
+	SETTING(delivery_debug, BOOL, "no", "", "", ON_RELOAD, ALL,                                                       \
+		"Whether the dialogue with other hosts is logged, without messages and secrets.")                         \
 	SETTING(postmaster, TEXT, "postmaster", "", "", ON_RELOAD, ALL,                                                   \
 		"The address in the From field of bounces; without a domain, hostname is added.")
 

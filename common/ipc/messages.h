@@ -64,10 +64,13 @@
 /* recipient: enum rcpt_kind. sender: enum sender_kind. relay: client may send as reverse_path's domain. sender_owned: reverse_path is one
  * of user's own addresses. folder: the mailbox's Maildir, where the recipient is one local mailbox. */
 #define IPC_RCPT_ANSWER(F) \
-	F(u8, recipient) F(u8, sender) F(flag, relay) F(flag, sender_owned) F(text, folder, IPC_FOLDER_MAX) F(u64, quota_bytes)
+	F(u8, recipient) F(u8, sender) F(flag, relay) F(flag, sender_owned) F(text, folder, IPC_FOLDER_MAX) F(u64, quota_bytes) \
+	F(u64, quota_messages)
 #define IPC_AUTH_ASK(F) F(ip, client) F(text, authzid, IPC_PATH_MAX) F(text, user, IPC_PATH_MAX) F(octets, password, 1024)
-/* accepted, and the user's whole name: "test@test.com". */
-#define IPC_AUTH_ANSWER(F) F(flag, accepted) F(text, user, IPC_PATH_MAX)
+/* accepted, and the user's whole name: "test@test.com". Not accepted: so long shall the refusal be held back, for this account's failures. */
+#define IPC_AUTH_ANSWER(F) F(flag, accepted) F(text, user, IPC_PATH_MAX) F(u32, wait_ms)
+/* A login from client has failed: its home counts it. Answered by done: so many ms shall the refusal be held back, for this client's failures. */
+#define IPC_FAILURE_ASK(F) F(ip, client)
 /* A signature by the private key whose public half has this SHA-256 (of its SubjectPublicKeyInfo). scheme: enum tls_scheme; input is the digest. */
 #define IPC_SIGN_ASK(F) F(octets, key_id, 32) F(u8, scheme) F(text, digest, 32) F(octets, input, 16384)
 #define IPC_SIGN_ANSWER(F) F(octets, signature, 1024)
@@ -75,8 +78,9 @@
 #define IPC_TICKETS_ASK(F) F(u8, group)
 #define IPC_TICKETS_ANSWER(F) F(octets, keys, 400) F(u64, valid_ms)
 
-/* queued asks lookupd where a recipient's mail goes: targets holds route_target records. */
-#define IPC_ROUTE_ASK(F) F(text, reverse_path, IPC_PATH_MAX) F(text, forward_path, IPC_PATH_MAX)
+/* queued asks lookupd where a recipient's mail goes: targets holds route_target records. spam: the message is marked as such. mailbox not empty:
+ * forward_path is a user, and it goes to that mailbox of theirs, past aliases. */
+#define IPC_ROUTE_ASK(F) F(text, reverse_path, IPC_PATH_MAX) F(text, forward_path, IPC_PATH_MAX) F(flag, spam) F(text, mailbox, IPC_HOST_MAX)
 #define IPC_ROUTE_ANSWER(F) F(octets, targets, IPC_LIST_MAX)
 
 /* A message is committed in incoming/WORKER/ID. envelope: its envelope block as it stands in the file. */
@@ -84,10 +88,14 @@
 /* The same message, whose message_ask a queued took along when it died. What that one has done with it stands in the file, so the file is read. */
 #define IPC_AGAIN_ASK(F) F(text, id, 32)
 
-/* With a read-only descriptor of the spool file: deliver to recipients (deliver_recipient records), all with one next hop. */
+/* With a read-only descriptor of the spool file: deliver to recipients (deliver_recipient records), all with one next hop. username and password: for
+ * AUTH there. alone: the message has one recipient, so that naming it in the copy tells nobody of others. */
 #define IPC_DELIVER_ASK(F) \
 	F(text, id, 32) F(u64, received_us) F(text, reverse_path, IPC_PATH_MAX) F(flag, eight_bit) F(flag, utf8) \
-	F(text, host, IPC_HOST_MAX) F(u16, port) F(flag, mx) F(u8, tls) F(octets, recipients, IPC_LIST_MAX)
+	F(text, host, IPC_HOST_MAX) F(u16, port) F(flag, mx) F(u8, tls) F(text, username, IPC_HOST_MAX) F(octets, password, 1024) \
+	F(octets, recipients, IPC_LIST_MAX) F(flag, alone)
+/* Does a message of that size fit into the Maildir's quota (0: no limit)? Answered by done: 1 it does, 0 it does not. */
+#define IPC_QUOTA_ASK(F) F(text, folder, IPC_FOLDER_MAX) F(u64, quota_bytes) F(u64, quota_messages) F(u64, size_bytes)
 /* results: deliver_result records, one for each recipient. */
 #define IPC_DELIVER_ANSWER(F) F(octets, results, IPC_LIST_MAX)
 
@@ -139,10 +147,12 @@
 	M(37, tickets_answer, LOOKUPD, SMTPD, IPC_TICKETS_ANSWER) \
 	M(38, route_ask, QUEUED, LOOKUPD, IPC_ROUTE_ASK) \
 	M(39, route_answer, LOOKUPD, QUEUED, IPC_ROUTE_ANSWER) \
+	M(40, failure_ask, SMTPD, LOOKUPD, IPC_FAILURE_ASK) \
 	M(50, message_ask, SMTPD, QUEUED, IPC_MESSAGE_ASK) \
 	M(51, again_ask, SMTPD, QUEUED, IPC_AGAIN_ASK) \
 	M(60, deliver_ask, QUEUED, LOCAL | REMOTE, IPC_DELIVER_ASK) \
 	M(61, deliver_answer, LOCAL | REMOTE, QUEUED, IPC_DELIVER_ANSWER) \
+	M(62, quota_ask, SMTPD, LOCAL, IPC_QUOTA_ASK) \
 	M(70, dns_ask, SMTPD | QUEUED | REMOTE | LOOKUPD | ADMIN, RESOLVD, IPC_DNS_ASK) \
 	M(71, dns_answer, RESOLVD, SMTPD | QUEUED | REMOTE | LOOKUPD | ADMIN, IPC_DNS_ANSWER) \
 	M(80, control_ask, ADMIN, ANY, IPC_CONTROL_ASK) \
@@ -154,13 +164,16 @@
 	M(86, queue_flush_ask, ADMIN, QUEUED, IPC_QUEUE_FLUSH_ASK)
 
 /* Where one recipient's mail goes; several where an alias is a list. kind: enum route_kind. forward_path: the recipient's own, after aliases.
- * LOCAL: folder (a Maildir below mail_dir). REMOTE: host, port, mx (host is a domain whose MX are asked), tls (enum route_tls). REFUSED: why. */
+ * LOCAL: folder (a Maildir below mail_dir) and the mailbox in it ("" and "inbox": its root), with the user's quota (0: none). REMOTE: host, port, mx (host is a
+ * domain whose MX are asked), tls (enum route_tls), username and password (for AUTH there; empty: none). REFUSED: why. */
 #define IPC_ROUTE_TARGET(F) \
-	F(u8, kind) F(text, forward_path, IPC_PATH_MAX) F(text, folder, IPC_FOLDER_MAX) F(u64, quota_bytes) \
-	F(text, host, IPC_HOST_MAX) F(u16, port) F(flag, mx) F(u8, tls) F(fault, why)
+	F(u8, kind) F(text, forward_path, IPC_PATH_MAX) F(text, folder, IPC_FOLDER_MAX) F(text, mailbox, IPC_HOST_MAX) F(u64, quota_bytes) \
+	F(u64, quota_messages) F(text, host, IPC_HOST_MAX) F(u16, port) F(flag, mx) F(u8, tls) F(text, username, IPC_HOST_MAX) \
+	F(octets, password, 1024) F(fault, why)
 /* index: the recipient's place in queued's list for this message, given back in the result. */
 #define IPC_DELIVER_RECIPIENT(F) \
-	F(u32, index) F(text, forward_path, IPC_PATH_MAX) F(text, folder, IPC_FOLDER_MAX) F(u64, quota_bytes)
+	F(u32, index) F(text, forward_path, IPC_PATH_MAX) F(text, folder, IPC_FOLDER_MAX) F(text, mailbox, IPC_HOST_MAX) \
+	F(u64, quota_bytes) F(u64, quota_messages)
 /* outcome: enum deliver_outcome. status: RFC 3463. reply: the far end's words or our reason. host: who said it, "" ourselves. */
 #define IPC_DELIVER_RESULT(F) \
 	F(u32, index) F(u8, outcome) F(text, status, 12) F(text, reply, IPC_REPLY_MAX) F(text, host, IPC_HOST_MAX)

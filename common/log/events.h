@@ -28,6 +28,7 @@
 	EVENT(tls_failed, INFO, "The TLS handshake failed.")                                                          \
 	EVENT(authenticated, INFO, "A user has logged in.")                                                           \
 	EVENT(authentication_refused, INFO, "A login was refused.")                                                   \
+	EVENT(password_rewritten, INFO, "A user's password is kept in a stronger form from here on.")                 \
 	EVENT(sender_refused, INFO, "MAIL was refused.")                                                              \
 	EVENT(recipient_refused, INFO, "RCPT was refused.")                                                           \
 	EVENT(message_refused, INFO, "The message was refused at the end of its data.")                               \
@@ -54,10 +55,12 @@
 	EVENT(stored, DEBUG, "A file is in a Maildir, durable.")                                                      \
 	EVENT(next_hop_connected, DEBUG, "A connection to a next hop stands.")                                        \
 	EVENT(next_hop_failed, INFO, "A next hop could not be used; the next one is tried.")                          \
+	EVENT(next_hop_dialogue, INFO, "A line of the dialogue with another host (delivery_debug).")                  \
 	/* what tassis stands on */                                                                                   \
 	EVENT(database_connected, INFO, "PostgreSQL answers.")                                                        \
 	EVENT(database_lost, WARNING, "PostgreSQL does not answer; what is known is served, the rest is temporary.")  \
 	EVENT(database_failed, WARNING, "PostgreSQL refused a question.")                                             \
+	EVENT(aliases_unusable, WARNING, "A line of the aliases' file was passed over; the reason says why.")         \
 	EVENT(cache_dropped, INFO, "All cached answers were dropped.")                                                \
 	EVENT(dns_failed, WARNING, "No name server answers.")                                                         \
 	EVENT(key_loaded, INFO, "A private key is ready to sign.")                                                    \

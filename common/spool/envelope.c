@@ -22,6 +22,7 @@ static const struct field message_fields[] = {
 static const struct field recipient_fields[] = {
 	FIELD(envelope_recipient, "notify", notify),
 	FIELD(envelope_recipient, "orcpt", orcpt),
+	FIELD(envelope_recipient, "mailbox", mailbox),
 };
 
 /* ---- writing ---- */
@@ -57,6 +58,8 @@ bool envelope_encode(const struct envelope *e, struct buf *out)
 		ok &= put(out, SLICE("body"), SLICE("8bitmime"));
 	if (e->utf8)
 		ok &= put(out, SLICE("smtputf8"), SLICE("yes"));
+	if (e->spam)
+		ok &= put(out, SLICE("spam"), SLICE("yes"));
 	for (size_t i = 0; i < e->n_recipients; i++) {
 		const struct envelope_recipient *r = &e->recipients[i];
 
@@ -159,6 +162,8 @@ static bool message_record(struct reader *r, struct slice key, struct slice valu
 		return flag_read(r, value, SLICE("8bitmime"), &r->e->eight_bit);
 	if (slice_equal(key, SLICE("smtputf8")))
 		return flag_read(r, value, SLICE("yes"), &r->e->utf8);
+	if (slice_equal(key, SLICE("spam")))
+		return flag_read(r, value, SLICE("yes"), &r->e->spam);
 	*known = false;
 	return true;
 }

@@ -6,9 +6,11 @@
  *	helo, client_name, user       as far as known
  *	body 8bitmime                 RFC 6152; absent: 7bit
  *	smtputf8 yes                  RFC 6531; absent: no
+ *	spam yes                      marked as spam when it was received; absent: no
  *	ret, envid                    RFC 3461 4.3, 4.4
  *	to bob@example.com            a forward-path; the records behind it up to the next `to` are about it:
  *	notify, orcpt                 RFC 3461 4.1, 4.2
+ *	mailbox sent                  `to` is a user, and this copy is for that mailbox of theirs; absent: where their mail goes
  *
  * A record is a key, a space, a value, LF; in a value, octets below SP, DEL and % stand as %XX. What is about the message stands before the first `to`. A record
  * with an unknown key is kept out of the way, not an error, so that a later version's file can be read. */
@@ -29,6 +31,7 @@ struct fault;
 struct envelope_recipient {
 	struct slice forward_path; /* without <> */
 	struct slice notify, orcpt; /* RFC 3461 4.1, 4.2, as given; empty: not given */
+	struct slice mailbox;       /* empty: not given */
 };
 
 struct envelope {
@@ -36,7 +39,7 @@ struct envelope {
 	struct ip client;          /* family 0: not known (made here) */
 	struct slice helo, client_name, user;
 	struct slice ret, envid; /* RFC 3461 4.3, 4.4 */
-	bool eight_bit, utf8;
+	bool eight_bit, utf8, spam;
 	struct envelope_recipient *recipients;
 	size_t n_recipients;
 };

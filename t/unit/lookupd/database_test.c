@@ -98,6 +98,7 @@ static int make_cluster(void **state)
 	sql_file("schema/0001-tables.sql");
 	sql_file("schema/0002-roles.sql");
 	sql_file("schema/0003-notify.sql");
+	sql_file("schema/0004-passwords-mailboxes.sql");
 	sql_file("schema/sample.sql");
 	return 0;
 }
@@ -272,7 +273,7 @@ static void wait_for(enum query query, const char *first, const char *second, co
 
 /* ---- the tests ---- */
 
-#define SAMPLE_USER "{SHA256.HEX}0ffe1abd1a08215353c233d6e009613e95eec4253832a761af28ff37ac5a150c|||t||"
+#define SAMPLE_USER "{SHA256.HEX}0ffe1abd1a08215353c233d6e009613e95eec4253832a761af28ff37ac5a150c|||t|||inbox\nsent\nspam|f|"
 
 static void each_query_reads_its_tables(void **state)
 {
@@ -289,15 +290,15 @@ static void each_query_reads_its_tables(void **state)
 	assert_string_equal(ask(QUERY_domain, "gate.example", NULL), "relay|t|any|");
 	assert_string_equal(ask(QUERY_domain, "far.example", NULL), "");
 	assert_string_equal(ask(QUERY_user, "test", "test.com"),
-			    "{SHA256.HEX}0ffe1abd1a08215353c233d6e009613e95eec4253832a761af28ff37ac5a150c|||t|@gate.example|");
+			    "{SHA256.HEX}0ffe1abd1a08215353c233d6e009613e95eec4253832a761af28ff37ac5a150c|||t|@gate.example||inbox\nsent\nspam|f|");
 	assert_string_equal(ask(QUERY_user, "nobody", "test.com"), "");
 	assert_string_equal(ask(QUERY_alias, "all", "test.com"), "test@test.com|");
 	assert_string_equal(ask(QUERY_relay, "192.0.2.77", NULL), "test.com|");
 	assert_string_equal(ask(QUERY_relay, "2001:db8::5", NULL), "*|");
 	assert_string_equal(ask(QUERY_relay, "198.51.100.1", NULL), "");
-	assert_string_equal(ask(QUERY_route, "other.example", "test.com"), "out.example|587|f|starttls|");
-	assert_string_equal(ask(QUERY_route, "far.example", "other.example"), "192.0.2.9||f|none|");
-	assert_string_equal(ask(QUERY_route, "far.example", "test.com"), "special.example||t|optional|");
+	assert_string_equal(ask(QUERY_route, "other.example", "test.com"), "out.example|587|f|starttls|||");
+	assert_string_equal(ask(QUERY_route, "far.example", "other.example"), "192.0.2.9||f|none|||");
+	assert_string_equal(ask(QUERY_route, "far.example", "test.com"), "special.example||t|optional|||");
 	sql("DELETE FROM sender_addresses; DELETE FROM routes; DELETE FROM relays; DELETE FROM aliases; DELETE FROM domains WHERE name <> 'test.com'");
 }
 
@@ -330,7 +331,7 @@ static void every_kind_of_change_is_heard_of(void **state)
 	sql("INSERT INTO domains (name) VALUES ('new.example')");
 	wait_for(QUERY_domain, "new.example", NULL, "local|t|list|");
 	sql("INSERT INTO users (local_part, domain) VALUES ('ann', 'new.example')");
-	wait_for(QUERY_user, "ann", "new.example", "|||t||");
+	wait_for(QUERY_user, "ann", "new.example", "|||t||||f|");
 	sql("UPDATE users SET enabled = false WHERE local_part = 'ann'");
 	wait_for(QUERY_user, "ann", "new.example", "|||f||");
 	sql("INSERT INTO sender_addresses (user_id, address) SELECT id, 'x@y.example' FROM users WHERE local_part = 'ann'");
@@ -366,7 +367,7 @@ static void many_rows_at_once_are_heard_of_too(void **state)
 	turn_until(notifications_work);
 	assert_string_equal(ask(QUERY_user, "u500", "test.com"), "");
 	sql("INSERT INTO users (local_part, domain) SELECT 'u' || n, 'test.com' FROM generate_series(1, 1000) n");
-	wait_for(QUERY_user, "u500", "test.com", "|||t||");
+	wait_for(QUERY_user, "u500", "test.com", "|||t||||f|");
 	sql("DELETE FROM users WHERE local_part LIKE 'u%'");
 	wait_for(QUERY_user, "u500", "test.com", "");
 }

@@ -51,10 +51,10 @@ static void everything_comes_back_as_it_was(void **state)
 	struct fixture *f = *state;
 	struct envelope_recipient to[] = {
 		{.forward_path = SLICE("bob@example.com"), .notify = SLICE("FAILURE,DELAY"), .orcpt = SLICE("rfc822;bob@example.com")},
-		{.forward_path = SLICE("\"a b\\\n100%\"@example.com")},
+		{.forward_path = SLICE("\"a b\\\n100%\"@example.com"), .mailbox = SLICE("sent")},
 	};
 	struct envelope e = {.reverse_path = SLICE("ann@example.org"), .helo = SLICE("client.example.org"), .client_name = SLICE("client.example.net"),
-			     .user = SLICE("ann"), .ret = SLICE("HDRS"), .envid = SLICE("x+3Dy"), .eight_bit = true, .utf8 = true, .recipients = to, .n_recipients = 2};
+			     .user = SLICE("ann"), .ret = SLICE("HDRS"), .envid = SLICE("x+3Dy"), .eight_bit = true, .utf8 = true, .spam = true, .recipients = to, .n_recipients = 2};
 
 	assert_true(ip_parse(SLICE("2001:db8::1"), &e.client));
 	assert_true(envelope_encode(&e, &f->block));
@@ -66,13 +66,15 @@ static void everything_comes_back_as_it_was(void **state)
 	assert_slice(f->e.user, "ann");
 	assert_slice(f->e.ret, "HDRS");
 	assert_slice(f->e.envid, "x+3Dy");
-	assert_true(f->e.eight_bit && f->e.utf8);
+	assert_true(f->e.eight_bit && f->e.utf8 && f->e.spam);
 	assert_int_equal(f->e.n_recipients, 2);
 	assert_slice(f->e.recipients[0].forward_path, "bob@example.com");
 	assert_slice(f->e.recipients[0].notify, "FAILURE,DELAY");
 	assert_slice(f->e.recipients[0].orcpt, "rfc822;bob@example.com");
 	assert_slice(f->e.recipients[1].forward_path, "\"a b\\\n100%\"@example.com");
 	assert_int_equal(f->e.recipients[1].notify.n, 0);
+	assert_slice(f->e.recipients[1].mailbox, "sent");
+	assert_int_equal(f->e.recipients[0].mailbox.n, 0);
 }
 
 static void text_is_what_the_manual_shows(void **state)

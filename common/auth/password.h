@@ -1,4 +1,4 @@
-/* lookupd/password.h: does a password fit what the database keeps of it? The strings are Dovecot's, {SCHEME}hash:
+/* common/auth/password.h: does a password fit what the database keeps of it? The strings are Dovecot's, {SCHEME}hash:
  *
  *	{SHA256.HEX}hex, or 64 hexadecimal digits alone       SHA-256 without salt
  *	{SCRAM-SHA-256}count,salt,StoredKey,ServerKey         RFC 7677, the three in base64

@@ -1,4 +1,4 @@
-#include "lookupd/password.h"
+#include "common/auth/password.h"
 
 #include <crypt.h>
 #include <openssl/crypto.h>
