@@ -333,26 +333,30 @@ static void every_kind_of_change_is_heard_of(void **state)
 	sql("INSERT INTO users (local_part, domain) VALUES ('ann', 'new.example')");
 	wait_for(QUERY_user, "ann", "new.example", "|||t||||f|");
 	sql("UPDATE users SET enabled = false WHERE local_part = 'ann'");
-	wait_for(QUERY_user, "ann", "new.example", "|||f||");
+	wait_for(QUERY_user, "ann", "new.example", "|||f||||f|");
 	sql("INSERT INTO sender_addresses (user_id, address) SELECT id, 'x@y.example' FROM users WHERE local_part = 'ann'");
-	wait_for(QUERY_user, "ann", "new.example", "|||f|x@y.example|");
+	wait_for(QUERY_user, "ann", "new.example", "|||f|x@y.example|||f|");
 	sql("DELETE FROM sender_addresses");
-	wait_for(QUERY_user, "ann", "new.example", "|||f||");
+	wait_for(QUERY_user, "ann", "new.example", "|||f||||f|");
+	sql("INSERT INTO mailboxes (user_id, name) SELECT id, 'spam' FROM users WHERE local_part = 'ann'");
+	wait_for(QUERY_user, "ann", "new.example", "|||f|||spam|f|");
+	sql("DELETE FROM mailboxes WHERE name = 'spam' AND user_id = (SELECT id FROM users WHERE local_part = 'ann')");
+	wait_for(QUERY_user, "ann", "new.example", "|||f||||f|");
 	sql("INSERT INTO aliases (local_part, domain, target) VALUES ('', 'new.example', 'ann@new.example')");
 	wait_for(QUERY_alias, "", "new.example", "ann@new.example|");
 	sql("INSERT INTO relays (network) VALUES ('192.0.2.0/24')");
 	wait_for(QUERY_relay, "192.0.2.1", "", "*|");
 	sql("INSERT INTO routes (host) VALUES ('out.example')");
-	wait_for(QUERY_route, "far.example", "", "out.example||f|optional|");
+	wait_for(QUERY_route, "far.example", "", "out.example||f|optional|||");
 	/* a new key: the old one and the new one */
 	assert_string_equal(ask(QUERY_user, "bea", "new.example"), "");
 	sql("UPDATE users SET local_part = 'bea' WHERE local_part = 'ann'");
 	wait_for(QUERY_user, "ann", "new.example", "");
-	wait_for(QUERY_user, "bea", "new.example", "|||f||");
+	wait_for(QUERY_user, "bea", "new.example", "|||f||||f|");
 	/* what goes with its domain */
 	sql("UPDATE domains SET name = 'newer.example' WHERE name = 'new.example'");
 	wait_for(QUERY_user, "bea", "new.example", "");
-	wait_for(QUERY_user, "bea", "newer.example", "|||f||");
+	wait_for(QUERY_user, "bea", "newer.example", "|||f||||f|");
 	sql("DELETE FROM domains WHERE name = 'newer.example'; TRUNCATE routes, relays");
 	wait_for(QUERY_user, "bea", "newer.example", "");
 	wait_for(QUERY_alias, "", "newer.example", "");
@@ -393,7 +397,7 @@ static void while_postgresql_is_away_the_known_is_served_and_then_it_heals(void 
 	assert_int_equal(cluster("start"), 0);
 	sql("UPDATE users SET enabled = false"); /* before anybody listens again */
 	turn_until(notifications_work);
-	wait_for(QUERY_user, "test", "test.com", "{SHA256.HEX}0ffe1abd1a08215353c233d6e009613e95eec4253832a761af28ff37ac5a150c|||f||");
+	wait_for(QUERY_user, "test", "test.com", "{SHA256.HEX}0ffe1abd1a08215353c233d6e009613e95eec4253832a761af28ff37ac5a150c|||f|||inbox\nsent\nspam|f|");
 	assert_string_equal(ask(QUERY_user, "unknown", "test.com"), "");
 	sql("UPDATE users SET enabled = true");
 	wait_for(QUERY_user, "test", "test.com", SAMPLE_USER);
