@@ -100,7 +100,8 @@ static void recipient_done(struct lookup *l, void *arg UNUSED, const struct faul
 	else
 		ipc_answer(a->request,
 			   &IPC_MESSAGE(rcpt_answer, .recipient = (uint8_t)r->recipient, .sender = (uint8_t)r->sender, .relay = r->relay,
-					.sender_owned = r->sender_owned, .folder = r->folder, .quota_bytes = r->quota_bytes),
+					.sender_owned = r->sender_owned, .folder = r->folder, .quota_bytes = r->quota_bytes,
+					.quota_messages = r->quota_messages),
 			   -1);
 	ask_destroy(a);
 }
@@ -135,7 +136,7 @@ static void route_done(struct lookup *l, void *arg UNUSED, const struct fault *w
 
 void ask_route(struct lookupd *d, struct ipc_request *request, const struct ipc_route_ask *m)
 {
-	struct ask *a = ask_create(d, request, m->reverse_path.n + m->forward_path.n);
+	struct ask *a = ask_create(d, request, m->reverse_path.n + m->forward_path.n + m->mailbox.n);
 
 	if (a == NULL)
 		return;
@@ -143,6 +144,8 @@ void ask_route(struct lookupd *d, struct ipc_request *request, const struct ipc_
 	a->routing.names = ask_names(d);
 	a->routing.reverse_path = ask_copy(a, m->reverse_path);
 	a->routing.forward_path = ask_copy(a, m->forward_path);
+	a->routing.mailbox = ask_copy(a, m->mailbox);
+	a->routing.spam = m->spam;
 	ask_start(a, routing_evaluate, route_done);
 }
 

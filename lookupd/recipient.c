@@ -78,6 +78,7 @@ static void answer_user(struct lookup *l, struct recipient *r, const struct resi
 
 	r->recipient = RCPT_LOCAL;
 	r->quota_bytes = rows_number(user->rows, 0, USER_QUOTA_BYTES, 0);
+	r->quota_messages = rows_number(user->rows, 0, USER_QUOTA_MESSAGES, 0);
 	if (!resident_folder(user, &r->name, r->folder_octets, &r->folder, &why))
 		lookup_fail(l, &why);
 }
@@ -127,7 +128,7 @@ void recipient_evaluate(struct lookup *l, void *arg)
 
 	r->relay = r->sender_owned = false;
 	r->folder = SLICE_EMPTY;
-	r->quota_bytes = 0;
+	r->quota_bytes = r->quota_messages = 0;
 	r->recipient = RCPT_REMOTE;
 	evaluate_sender(l, r);
 	if (r->forward_path.n == 0)

@@ -17,7 +17,7 @@ struct recipient {
 	enum sender_kind sender;
 	bool relay, sender_owned;
 	struct slice folder; /* in folder_octets */
-	uint64_t quota_bytes;
+	uint64_t quota_bytes, quota_messages; /* 0: none */
 	struct name name; /* of the recipient, after aliases */
 	char folder_octets[FOLDER_MAX + 1];
 };

@@ -7,6 +7,7 @@
 #include "common/ipc/frame.h"
 
 #define ARENA_MAX (24u << 20)
+#define ROUTING_PASSWORD_MAX 1024 /* as route_target carries */
 
 /* An address that waits to be looked at. */
 struct routing_item {
@@ -18,7 +19,7 @@ struct routing_item {
 
 void routing_init(struct routing *r)
 {
-	buf_init(&r->targets, IPC_LIST_MAX);
+	buf_init_secret(&r->targets, IPC_LIST_MAX); /* next hops' passwords */
 	arena_init(&r->arena, ARENA_MAX);
 	table_init(&r->seen);
 }
@@ -98,6 +99,7 @@ static void routing_local(struct lookup *l, struct routing *r, struct slice path
 		return;
 	}
 	target.quota_bytes = rows_number(user->rows, 0, USER_QUOTA_BYTES, 0);
+	target.quota_messages = rows_number(user->rows, 0, USER_QUOTA_MESSAGES, 0);
 	routing_put(l, r, &target);
 }
 
@@ -130,21 +132,30 @@ static struct slice literal_host(struct slice domain)
 	return slice_starts_nocase(inner, SLICE("IPv6:")) ? slice_tail(inner, 5) : inner;
 }
 
+/* False: what the row says is no next hop. */
+static bool route_read(const struct rows *route, struct ipc_route_target *target)
+{
+	uint64_t port = rows_number(route, 0, ROUTE_PORT, 0);
+
+	target->host = rows_cell(route, 0, ROUTE_HOST);
+	target->port = port <= UINT16_MAX ? (uint16_t)port : 0;
+	target->mx = rows_flag(route, 0, ROUTE_MX, false);
+	target->username = rows_cell(route, 0, ROUTE_USERNAME);
+	target->password = rows_cell(route, 0, ROUTE_PASSWORD);
+	return port <= UINT16_MAX && target->host.n <= IPC_HOST_MAX && target->username.n <= IPC_HOST_MAX &&
+	       target->password.n <= ROUTING_PASSWORD_MAX && tls_of(rows_cell(route, 0, ROUTE_TLS), &target->tls);
+}
+
 static void routing_remote(struct lookup *l, struct routing *r, struct slice path, const struct name *n)
 {
 	struct ipc_route_target target = {.kind = ROUTE_REMOTE, .forward_path = path, .host = n->domain, .mx = true};
 	struct fault why = {0};
 	const struct rows *route;
-	uint64_t port;
 
 	if (!lookup_get(l, &(struct query_key){QUERY_route, {n->domain, r->sender_domain}}, &route))
 		return;
 	if (rows_cell(route, 0, ROUTE_HOST).n > 0) {
-		port = rows_number(route, 0, ROUTE_PORT, 0);
-		target.host = rows_cell(route, 0, ROUTE_HOST);
-		target.port = port <= UINT16_MAX ? (uint16_t)port : 0;
-		target.mx = rows_flag(route, 0, ROUTE_MX, false);
-		if (port > UINT16_MAX || target.host.n > IPC_HOST_MAX || !tls_of(rows_cell(route, 0, ROUTE_TLS), &target.tls)) {
+		if (!route_read(route, &target)) {
 			fault_set(&why, "4.3.5", "the route of %.*s makes no sense", SLICE_PRINTF(n->domain));
 			lookup_fail(l, &why);
 			return;

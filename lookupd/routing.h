@@ -20,6 +20,8 @@ struct routing {
 	/* the ask; borrowed */
 	struct local_names names;
 	struct slice reverse_path, forward_path;
+	struct slice mailbox; /* not empty: forward_path is a user, and it goes there, past aliases */
+	bool spam;            /* it goes to the mailbox spam of those who have one */
 	/* the answer: route_target records */
 	struct buf targets;
 	size_t n_targets;

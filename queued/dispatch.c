@@ -132,7 +132,18 @@ static int slice_order(struct slice a, struct slice b)
 	return a.n != b.n ? (a.n < b.n ? -1 : 1) : slice_compare(a, b);
 }
 
-/* Same next hop beside each other; within it by index. */
+/* Without any before all others. */
+static int credentials_compare(const struct credentials *a, const struct credentials *b)
+{
+	int order;
+
+	if (a == NULL || b == NULL || a == b)
+		return (a != NULL) - (b != NULL);
+	order = slice_order(a->username, b->username);
+	return order != 0 ? order : slice_order(a->password, b->password);
+}
+
+/* Same next hop, with the same credentials, beside each other; within it by index. */
 static int hop_compare(const struct target *x, const struct target *y)
 {
 	int order;
@@ -145,7 +156,9 @@ static int hop_compare(const struct target *x, const struct target *y)
 		return order;
 	if (x->port != y->port)
 		return x->port < y->port ? -1 : 1;
-	return x->mx != y->mx ? (int)x->mx - (int)y->mx : (int)x->tls - (int)y->tls;
+	if (x->mx != y->mx || x->tls != y->tls)
+		return x->mx != y->mx ? (int)x->mx - (int)y->mx : (int)x->tls - (int)y->tls;
+	return credentials_compare(x->credentials, y->credentials);
 }
 
 static int target_compare(const void *a, const void *b)
@@ -288,7 +301,8 @@ static bool recipients_put(const struct delivery *v, struct buf *out, struct fau
 	for (size_t i = 0; i < v->n_targets; i++) {
 		const struct target *t = v->targets[i];
 		struct ipc_deliver_recipient r = {
-			.index = t->index, .forward_path = t->forward_path, .folder = t->folder, .quota_bytes = t->quota_bytes};
+			.index = t->index, .forward_path = t->forward_path, .folder = t->folder, .mailbox = t->mailbox,
+			.quota_bytes = t->quota_bytes, .quota_messages = t->quota_messages};
 
 		if (!ipc_put_deliver_recipient(out, &r)) {
 			fault_set(why, "4.3.1", "the recipients do not fit into one delivery");
@@ -313,7 +327,12 @@ static bool delivery_ask(struct delivery *v, int fd, struct fault *why)
 		struct ipc_message ask = IPC_MESSAGE(deliver_ask, .id = message_id(m), .received_us = m->received_us,
 						     .reverse_path = m->envelope.reverse_path, .eight_bit = m->envelope.eight_bit,
 						     .utf8 = m->envelope.utf8, .host = t->host, .port = t->port, .mx = t->mx,
-						     .tls = t->tls, .recipients = buf_slice(&recipients));
+						     .tls = t->tls, .recipients = buf_slice(&recipients), .alone = message_is_alone(m));
+
+		if (t->credentials != NULL) {
+			ask.deliver_ask.username = t->credentials->username;
+			ask.deliver_ask.password = t->credentials->password;
+		}
 
 		ok = ipc_ask(peer, &v->ask, &ask, fd, 0, false, delivery_answered, v, why);
 	}

@@ -26,6 +26,7 @@ static bool recipients_make(struct message *m, struct fault *why)
 		struct recipient *r = &m->recipients[i];
 
 		r->forward_path = m->envelope.recipients[i].forward_path;
+		r->mailbox = m->envelope.recipients[i].mailbox;
 		r->index = (uint32_t)i;
 		r->targets_end = &r->targets;
 	}
@@ -98,6 +99,57 @@ struct target *message_add_target(struct message *m, struct recipient *r, struct
 	*r->targets_end = t;
 	r->targets_end = &t->next;
 	return t;
+}
+
+static void credentials_wipe(void *arg)
+{
+	struct credentials *c = arg;
+
+	memory_wipe(c->octets, c->n);
+}
+
+static struct credentials *credentials_keep(struct message *m, struct slice username, struct slice password, struct fault *why)
+{
+	struct credentials *c = arena_alloc(&m->arena, sizeof(*c) + username.n + password.n, why);
+
+	if (c == NULL || !arena_defer(&m->arena, credentials_wipe, c, why))
+		return NULL;
+	memcpy(c->octets, username.p, username.n);
+	if (password.n > 0)
+		memcpy(c->octets + username.n, password.p, password.n);
+	c->n = username.n + password.n;
+	c->username = slice_of(c->octets, username.n);
+	c->password = slice_of(c->octets + username.n, password.n);
+	c->next = m->credentials;
+	return m->credentials = c;
+}
+
+bool message_credentials(struct message *m, struct slice username, struct slice password, const struct credentials **out,
+			 struct fault *why)
+{
+	*out = NULL;
+	if (username.n == 0)
+		return true;
+	for (const struct credentials *c = m->credentials; c != NULL; c = c->next) {
+		if (slice_equal(c->username, username) && slice_equal(c->password, password)) {
+			*out = c;
+			return true;
+		}
+	}
+	return (*out = credentials_keep(m, username, password, why)) != NULL;
+}
+
+bool message_is_alone(const struct message *m)
+{
+	size_t n = 0, n_routes = 0;
+
+	for (size_t i = 0; i < m->n_recipients; i++) {
+		if (m->recipients[i].mailbox.n > 0)
+			continue;
+		n++;
+		n_routes += m->recipients[i].n_routes;
+	}
+	return n == 1 && n_routes == 1;
 }
 
 void message_set_target(struct message *m, struct target *t, enum target_state state, struct slice status, struct slice reply, struct slice by)

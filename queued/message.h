@@ -44,6 +44,14 @@ enum target_state {
 	TARGET_TOLD,      /* the sender was told, or there is nobody to tell */
 };
 
+/* For AUTH at a next hop; many targets share them. The password is overwritten when the message goes. */
+struct credentials {
+	struct credentials *next;
+	struct slice username, password; /* in octets */
+	size_t n;
+	char octets[];
+};
+
 /* Where one recipient's mail goes; several for one recipient where an alias is a list. What was said stands in it too. */
 struct target {
 	struct target *next; /* of the same recipient */
@@ -56,19 +64,22 @@ struct target {
 	bool expired;  /* failed because of queue_lifetime; reply says what the last attempt met */
 	uint16_t port;
 	enum target_state state;
-	struct slice forward_path, folder, host;
-	uint64_t quota_bytes;
+	struct slice forward_path, folder, mailbox, host;
+	uint64_t quota_bytes, quota_messages;
+	const struct credentials *credentials; /* NULL: none */
 	struct slice status, reply, by; /* by: who said it, empty for ourselves */
 	uint64_t at_us;
 };
 
 struct recipient {
 	struct slice forward_path; /* as in the envelope */
+	struct slice mailbox;      /* as in the envelope; not empty: a copy for that mailbox */
 	uint32_t index;
 	bool done;   /* nothing is left to do, and the file says so */
 	bool routed; /* its targets are all of them */
 	struct target *targets, **targets_end;
 	uint32_t n_targets; /* those made, and those the tail says are done */
+	uint32_t n_routes;  /* targets in lookupd's answer */
 	struct spool_recipient_state past; /* before this attempt */
 };
 
@@ -88,6 +99,7 @@ struct message {
 	struct envelope envelope;
 	struct recipient *recipients;
 	size_t n_recipients;
+	struct credentials *credentials;
 	enum message_step step;
 
 	struct ipc_request *request; /* smtpd waits for the answer */
@@ -123,6 +135,11 @@ struct message *message_of(void *arg);
 struct slice message_id(const struct message *m);
 /* A new target of r, at the end of its list, without an index. NULL: the arena is full. */
 MUST_USE struct target *message_add_target(struct message *m, struct recipient *r, struct slice forward_path, struct fault *why);
+/* The message's own copy of username and password, one of each; *out NULL where username is empty. Fails: the arena is full. */
+MUST_USE bool message_credentials(struct message *m, struct slice username, struct slice password, const struct credentials **out,
+				  struct fault *why);
+/* The one recipient that m has beside copies for a mailbox, and one target of it: naming it in its copy tells nobody of others. */
+bool message_is_alone(const struct message *m);
 /* What became of t, copied; where the arena is full the words are left out. by: who said it. */
 void message_set_target(struct message *m, struct target *t, enum target_state state, struct slice status, struct slice reply, struct slice by);
 /* Every target of r is final, and it has all its targets. */

@@ -98,7 +98,8 @@ static bool target_take(struct message *m, struct recipient *r, const struct ipc
 		return true;
 	}
 	if ((t = message_add_target(m, r, in->forward_path, why)) == NULL || !arena_copy(&m->arena, in->folder, &t->folder, why) ||
-	    !arena_copy(&m->arena, in->host, &t->host, why))
+	    !arena_copy(&m->arena, in->mailbox, &t->mailbox, why) || !arena_copy(&m->arena, in->host, &t->host, why) ||
+	    !message_credentials(m, in->username, in->password, &t->credentials, why))
 		return false;
 	t->index = r->index + (place_of_it << 16);
 	t->kind = in->kind;
@@ -106,6 +107,7 @@ static bool target_take(struct message *m, struct recipient *r, const struct ipc
 	t->mx = in->mx;
 	t->port = in->port;
 	t->quota_bytes = in->quota_bytes;
+	t->quota_messages = in->quota_messages;
 	if (in->kind == ROUTE_REFUSED)
 		target_refused(m, t, &in->why);
 	return true;
@@ -128,6 +130,7 @@ static void targets_take(struct message *m, struct recipient *r, struct slice ta
 	if (why.text[0] == '\0' && (broken || n == 0))
 		fault_set(&why, "4.3.0", "there is no route for %.*s", SLICE_PRINTF(r->forward_path));
 	if (why.text[0] == '\0') {
+		r->n_routes = n;
 		r->routed = true;
 		return;
 	}
@@ -198,7 +201,8 @@ static void route_ask(struct routing *r, struct message *m, struct recipient *re
 	struct route_slot *slot = LIST_ENTRY(list_first(&r->unused), struct route_slot, node);
 	struct ipc_peer *peer = lookupd_for(r->queued, recipient->forward_path);
 	struct ipc_message ask =
-		IPC_MESSAGE(route_ask, .reverse_path = m->envelope.reverse_path, .forward_path = recipient->forward_path);
+		IPC_MESSAGE(route_ask, .reverse_path = m->envelope.reverse_path, .forward_path = recipient->forward_path,
+			    .spam = m->envelope.spam, .mailbox = recipient->mailbox);
 	struct fault why = {0};
 
 	if (peer == NULL)
