@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -13,6 +14,7 @@
 #include "common/conf/settings.h"
 #include "common/service/layout.h"
 #include "common/tls/key.h"
+#include "common/tls/pair.h"
 #include "master/sealed.h"
 
 #define PEM_MAX (1u << 20)
@@ -26,49 +28,38 @@ bool certificate_paths(const struct settings *s, char *certificate, char *key, s
 	       slice_cstr(s->tls_key.n > 0 ? s->tls_key : s->tls_certificate, key, size, why);
 }
 
-/* Copies the blocks between BEGIN … CERTIFICATE and END … CERTIFICATE. */
-static bool certificates_only(struct slice pem, struct buf *out)
+/* The key's file counts only where it is another than the certificate's. */
+static bool read_files(const char *certificate, const char *key, struct buf *first, struct buf *second, struct fault *why)
 {
-	struct slice line;
-	bool inside = false;
-
-	while (slice_cut(&pem, '\n', &line)) {
-		struct slice trimmed = slice_trim(line);
-		bool marks = slice_ends(trimmed, SLICE("CERTIFICATE-----"));
-
-		if (marks && slice_starts(trimmed, SLICE("-----BEGIN ")))
-			inside = true;
-		if (inside) {
-			buf_append(out, trimmed);
-			buf_append_char(out, '\n');
-		}
-		if (marks && slice_starts(trimmed, SLICE("-----END ")))
-			inside = false;
-	}
-	return !out->failed;
+	if (!fd_slurp_path(certificate, first, NULL, why))
+		return false;
+	if (strcmp(certificate, key) == 0)
+		return true;
+	if (!fd_slurp_path(key, second, NULL, why))
+		return false;
+	if (buf_length(second) == 0)
+		fault_set(why, "5.3.5", "the key's file %s is empty", key);
+	return buf_length(second) > 0;
 }
 
-bool certificate_load(const char *certificate, const char *key, int *certificate_fd, int *key_fd, struct fault *why)
+bool certificate_load(const struct settings *s, const char *certificate, const char *key, int *certificate_fd, int *key_fd,
+		      struct fault *why)
 {
-	struct buf all, chain, private;
+	struct buf first, second, chain, private;
 	bool ok = false;
 
 	*certificate_fd = *key_fd = -1;
-	buf_init_secret(&all, PEM_MAX);
+	buf_init_secret(&first, PEM_MAX);
+	buf_init_secret(&second, PEM_MAX);
 	buf_init(&chain, PEM_MAX);
 	buf_init_secret(&private, PEM_MAX);
-	if (!fd_slurp_path(certificate, &all, NULL, why) || !fd_slurp_path(key, &private, NULL, why))
+	if (!read_files(certificate, key, &first, &second, why))
 		goto out;
-	if (!certificates_only(buf_slice(&all), &chain)) {
-		fault_set(why, "4.3.1", "no memory for %s", certificate);
-		goto out;
-	}
-	if (buf_length(&chain) == 0) {
-		fault_set(why, "5.3.5", "there is no certificate in PEM in %s", certificate);
-		goto out;
-	}
-	if (!tls_pair_matches(buf_slice(&chain), buf_slice(&private), why)) {
-		fault_add(why, "certificate %s, key %s", certificate, key);
+	if (!tls_pair_read(buf_slice(&first), buf_slice(&second), s->tls_password, &chain, &private, why)) {
+		if (strcmp(certificate, key) == 0)
+			fault_add(why, "certificate %s", certificate);
+		else
+			fault_add(why, "certificate %s, key %s", certificate, key);
 		goto out;
 	}
 	ok = sealed_make("certificate", buf_slice(&chain), certificate_fd, why) &&
@@ -76,7 +67,8 @@ bool certificate_load(const char *certificate, const char *key, int *certificate
 	if (!ok)
 		fd_close(certificate_fd);
 out:
-	buf_fini(&all);
+	buf_fini(&first);
+	buf_fini(&second);
 	buf_fini(&chain);
 	buf_fini(&private);
 	return ok;
@@ -113,7 +105,7 @@ bool certificate_make(const struct settings *s, struct fault *why)
 		return true;
 	if (!certificate_paths(s, certificate, key, sizeof(certificate), why))
 		return false;
-	if (certificate_load(certificate, key, &fds[0], &fds[1], NULL)) {
+	if (certificate_load(s, certificate, key, &fds[0], &fds[1], NULL)) {
 		fd_close(&fds[0]);
 		fd_close(&fds[1]);
 		return true;

@@ -146,7 +146,7 @@ static bool pair_load(struct files *f, const struct settings *s, struct fault *w
 	/* Stamps before contents: a change in between is seen at the next look. */
 	f->certificate_stamp = stamp_of(certificate);
 	f->key_stamp = stamp_of(key);
-	if (!certificate_load(certificate, key, &f->certificate, &f->key, why))
+	if (!certificate_load(s, certificate, key, &f->certificate, &f->key, why))
 		return false;
 	f->certificate_path = strdup(certificate);
 	f->key_path = strdup(key);
@@ -157,7 +157,7 @@ static bool pair_load(struct files *f, const struct settings *s, struct fault *w
 	return true;
 }
 
-enum files_look files_look_pair(struct files *f, struct fault *why)
+enum files_look files_look_pair(struct files *f, const struct settings *s, struct fault *why)
 {
 	struct stamp certificate = stamp_of(f->certificate_path), key = stamp_of(f->key_path);
 	int certificate_fd, key_fd;
@@ -166,7 +166,7 @@ enum files_look files_look_pair(struct files *f, struct fault *why)
 		return FILES_SAME;
 	f->certificate_stamp = certificate;
 	f->key_stamp = key;
-	if (!certificate_load(f->certificate_path, f->key_path, &certificate_fd, &key_fd, why))
+	if (!certificate_load(s, f->certificate_path, f->key_path, &certificate_fd, &key_fd, why))
 		return FILES_REFUSED;
 	fd_close(&f->certificate);
 	fd_close(&f->key);

@@ -2,7 +2,7 @@
  * Touches: those files, read-only, but for the log and the self-signed pair below state_dir, which it makes.
  *
  * Certificate and key are read once, checked as a pair and handed over as sealed copies, so that no daemon sees half a renewal; of the certificate's
- * file only the certificates, because the key may stand beside them. */
+ * file only the certificates, because the key may stand beside them. What lies there as PKCS#12, or encrypted, is handed over in PEM, open. */
 #pragma once
 
 #include <stdbool.h>
@@ -46,6 +46,6 @@ MUST_USE bool files_log_reopen(struct files *f, const struct settings *s, int te
 enum files_look { FILES_SAME, FILES_CHANGED, FILES_REFUSED };
 /* Has the pair (resolv.conf, the system log's socket) changed since it was taken? CHANGED: f holds the new one. REFUSED: the new one cannot be used, why says it, and the old one
  * stays; it is said once for each change. */
-enum files_look files_look_pair(struct files *f, struct fault *why);
+enum files_look files_look_pair(struct files *f, const struct settings *s, struct fault *why);
 enum files_look files_look_resolv(struct files *f, const struct settings *s, struct fault *why);
 enum files_look files_look_syslog(struct files *f, const struct settings *s, int terminal, struct fault *why);

@@ -139,7 +139,7 @@ static void certificate_due(void *arg)
 static void look_pair(struct master *m)
 {
 	struct fault why = {0};
-	enum files_look look = files_look_pair(&m->files, &why);
+	enum files_look look = files_look_pair(&m->files, m->settings, &why);
 
 	if (look == FILES_REFUSED) {
 		log_event(file_unusable, F_TEXT(file, m->files.certificate_path), F_FAULT(&why));

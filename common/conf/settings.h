@@ -118,13 +118,14 @@
 	SETTING(received_max, NUMBER, "50", "10", "1000", ON_RELOAD, ALL,                                                 \
 		"A message with more Received fields is going round in circles and is refused.")                            \
 	SETTING(tls_certificate, TEXT, "", "path", "", ON_RELOAD, ALL,                                                    \
-		"PEM file with the certificate and its chain. Empty: one that tassis makes and signs itself.")              \
+		"PEM file with the certificate and its chain, or PKCS#12 file. Empty: one that tassis makes and signs "   \
+		"itself.")                                                                                                \
 	SETTING(tls_key, TEXT, "", "path", "", ON_RELOAD, ALL,                                                            \
 		"PEM file with the private key. Empty: it stands in tls_certificate.")                                      \
 	SETTING(tls_minimum, CHOICE, "1.2", "1.2|1.3", "", ON_RELOAD, ALL, "The oldest TLS version spoken.")               \
 	SETTING(tls_password, TEXT, "", "", "", ON_RELOAD, SECRET,                                                        \
 		"The password of tls_certificate, where that is a PKCS#12 file (.p12, .pfx) with certificate, chain "     \
-		"and key.")                                                                                               \
+		"and key; or that of an encrypted key in PEM.")                                                            \
 	SETTING(state_dir, TEXT, "/var/lib/tassis", "path", "", ON_RESTART, ALL,                                          \
 		"Where tassis keeps what it made itself: the self-signed certificate, the private PostgreSQL cluster.")     \
 	SETTING(queue_retry_min, DURATION, "5min", "1s", "1d", ON_RELOAD, ALL,                                            \

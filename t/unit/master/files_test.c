@@ -107,7 +107,7 @@ static void pair_that_did_not_change_is_left_alone(void **state)
 	int certificate = w->files.certificate;
 	struct fault why = {0};
 
-	assert_int_equal(files_look_pair(&w->files, &why), FILES_SAME);
+	assert_int_equal(files_look_pair(&w->files, w->settings, &why), FILES_SAME);
 	assert_int_equal(w->files.certificate, certificate);
 }
 
@@ -117,10 +117,10 @@ static void renewed_pair_is_taken(void **state)
 	struct fault why = {0};
 
 	renew(w, "second.example", true, true);
-	assert_int_equal(files_look_pair(&w->files, &why), FILES_CHANGED);
+	assert_int_equal(files_look_pair(&w->files, w->settings, &why), FILES_CHANGED);
 	assert_true(hands_over(w->files.certificate, w->certificate));
 	assert_true(hands_over(w->files.key, w->key));
-	assert_int_equal(files_look_pair(&w->files, &why), FILES_SAME);
+	assert_int_equal(files_look_pair(&w->files, w->settings, &why), FILES_SAME);
 }
 
 /* The renewal is half done: the old pair stays, it is said once, and the whole pair is taken later. */
@@ -134,13 +134,13 @@ static void certificate_without_its_key_is_refused_once_until_the_key_is_there(v
 	buf_init(&key_pem, 65536);
 	assert_true(tls_make_self_signed(SLICE("second.example"), &certificate_pem, &key_pem, &why));
 	write_text(w->certificate, buf_slice(&certificate_pem));
-	assert_int_equal(files_look_pair(&w->files, &why), FILES_REFUSED);
+	assert_int_equal(files_look_pair(&w->files, w->settings, &why), FILES_REFUSED);
 	assert_non_null(strstr(why.text, w->certificate));
 	assert_false(hands_over(w->files.certificate, w->certificate));
 	assert_true(hands_over(w->files.key, w->key));
-	assert_int_equal(files_look_pair(&w->files, &why), FILES_SAME);
+	assert_int_equal(files_look_pair(&w->files, w->settings, &why), FILES_SAME);
 	write_text(w->key, buf_slice(&key_pem));
-	assert_int_equal(files_look_pair(&w->files, &why), FILES_CHANGED);
+	assert_int_equal(files_look_pair(&w->files, w->settings, &why), FILES_CHANGED);
 	assert_true(hands_over(w->files.certificate, w->certificate));
 	buf_fini(&certificate_pem);
 	buf_fini(&key_pem);
@@ -152,7 +152,7 @@ static void text_without_a_certificate_is_refused_by_its_name(void **state)
 	struct fault why = {0};
 
 	write_text(w->certificate, SLICE("-----BEGIN nothing-----\n"));
-	assert_int_equal(files_look_pair(&w->files, &why), FILES_REFUSED);
+	assert_int_equal(files_look_pair(&w->files, w->settings, &why), FILES_REFUSED);
 	assert_non_null(strstr(why.text, w->certificate));
 	assert_non_null(strstr(why.text, "no certificate"));
 }
@@ -163,12 +163,12 @@ static void file_that_has_gone_leaves_the_old_pair(void **state)
 	struct fault why = {0};
 
 	assert_int_equal(unlink(w->key), 0);
-	assert_int_equal(files_look_pair(&w->files, &why), FILES_REFUSED);
+	assert_int_equal(files_look_pair(&w->files, w->settings, &why), FILES_REFUSED);
 	assert_true(hands_over(w->files.certificate, w->certificate));
 	assert_true(w->files.key >= 0);
-	assert_int_equal(files_look_pair(&w->files, &why), FILES_SAME);
+	assert_int_equal(files_look_pair(&w->files, w->settings, &why), FILES_SAME);
 	renew(w, "third.example", true, true);
-	assert_int_equal(files_look_pair(&w->files, &why), FILES_CHANGED);
+	assert_int_equal(files_look_pair(&w->files, w->settings, &why), FILES_CHANGED);
 }
 
 int main(void)
