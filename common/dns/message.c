@@ -83,13 +83,27 @@ bool dns_question_encode(const struct dns_question *q, uint16_t id, bool edns, s
 
 /* ---- reading ---- */
 
+/* The names as octets: as text one of them may have escapes (\032) where the other has none. */
+static bool same_wire(const char *a, const char *b)
+{
+	unsigned char x[NS_MAXCDNAME], y[NS_MAXCDNAME];
+	int n = wire_name(a, x), m = wire_name(b, y);
+
+	if (n < 0 || n != m)
+		return false;
+	for (int i = 0; i < n; i++)
+		if (ascii_lower((char)x[i]) != ascii_lower((char)y[i]))
+			return false;
+	return true;
+}
+
 static bool same_name(const char *a, const char *b)
 {
 	size_t n = strlen(a), m = strlen(b);
 
 	n -= n && a[n - 1] == '.';
 	m -= m && b[m - 1] == '.';
-	return n == m && strncasecmp(a, b, n) == 0;
+	return (n == m && strncasecmp(a, b, n) == 0) || (strchr(a, '\\') != NULL && same_wire(a, b));
 }
 
 static bool is_answer_to(ns_msg *m, const struct dns_question *q, uint16_t id)

@@ -195,6 +195,21 @@ static void truncated_and_refused_answers_are_told_apart(void **state)
 	end(&f);
 }
 
+static void name_with_a_blank_comes_back_with_an_escape(void **state)
+{
+	static const char address[] = "\xc0\0\2\1";
+	struct fixture f;
+
+	(void)state;
+	begin(&f, "a b.example.org", DNS_A);
+	answer_begin(&f.message, &f.q, ID, 0, 1, 0);
+	answer_put_record(&f.message, "a b.example.org", DNS_A, 60, address, 4);
+	assert_true(decode(&f));
+	assert_int_equal(f.a.outcome, DNS_OK);
+	assert_true(buf_length(&f.records) > 0);
+	end(&f);
+}
+
 static void answer_to_another_question_is_none(void **state)
 {
 	struct dns_question other;
@@ -391,6 +406,7 @@ int main(void)
 		cmocka_unit_test(no_holds_as_long_as_the_soa_says),
 		cmocka_unit_test(strings_of_a_txt_are_joined),
 		cmocka_unit_test(truncated_and_refused_answers_are_told_apart),
+		cmocka_unit_test(name_with_a_blank_comes_back_with_an_escape),
 		cmocka_unit_test(answer_to_another_question_is_none),
 		cmocka_unit_test(broken_record_is_passed_over),
 		cmocka_unit_test(name_that_fits_into_no_message_is_refused),
