@@ -130,8 +130,7 @@ install: $(BUILT)
 # As root: the accounts of the daemons; see ARCHITECTURE.md.
 accounts:
 	@set -e; for a in $(ACCOUNTS); do getent passwd $$a > /dev/null || \
-		useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin --user-group $$a; done; \
-	getent group tassis-drop > /dev/null || groupadd --system tassis-drop
+		useradd --system --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin --user-group $$a; done
 
 # What install put there goes; main.conf, the accounts and all data stay.
 uninstall:

@@ -36,8 +36,11 @@ static bool kind_is_wanted(const struct daemon_kind *k, const struct settings *s
 
 unsigned daemon_kind_count(const struct daemon_kind *k, const struct settings *s)
 {
+	if (k->role == IPC_ROLE_SMTPD && kind_is_wanted(k, s))
+		return (unsigned)s->smtp_workers;
+	/* For public/submit there is always one: programs of this host are believed who they are, and so are kept apart from port 25. */
 	if (k->role == IPC_ROLE_SMTPD)
-		return kind_is_wanted(k, s) ? (unsigned)s->smtp_workers : 0;
+		return strcmp(k->kind, "submission") == 0 ? 1 : 0;
 	return daemon_role_count(k->role, s);
 }
 

@@ -22,6 +22,7 @@
 #include "master/control.h"
 #include "master/incoming.h"
 #include "master/pid_file.h"
+#include "master/published.h"
 #include "master/reload.h"
 #include "master/slot.h"
 #include "master/sockets.h"
@@ -128,6 +129,7 @@ static bool set_up(struct master *m, struct fault *why)
 	if (!accounts_find(m->settings, &m->accounts, why) || !layout_make(m->settings, &m->accounts, why) ||
 	    !pid_file_take(m->settings, &m->pid_fd, &m->after_a_crash, why) ||
 	    !files_load(&m->files, m->settings, m->terminal, why) || !sockets_bind_ports(m, why) ||
+	    !sockets_bind_submit(m, why) || !published_write(m->settings, why) ||
 	    (m->loop = loop_create(why)) == NULL || !slots_make(m, why) || !control_open(m, why) ||
 	    !watch_signals(m, why))
 		return false;

@@ -46,11 +46,12 @@ struct child {
 	bool stuck;
 };
 
-/* A port of main.conf. */
+/* A port of main.conf, or the socket for programs of this host. */
 struct port {
 	struct list node; /* in master->ports */
 	char *line;
 	unsigned kind; /* enum listener_kind */
+	bool local;    /* public/submit */
 	int fd;
 };
 

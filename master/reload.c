@@ -11,6 +11,8 @@
 #include "master/batch.h"
 #include "master/incoming.h"
 #include "master/master.h"
+#include "master/notify.h"
+#include "master/published.h"
 #include "master/slot.h"
 
 #define PROBLEMS_MAX 65536
@@ -67,9 +69,11 @@ static bool prepare(struct master *m, struct settings **settings, struct files *
 	return ok;
 }
 
-/* Nothing here can fail. */
+/* Nothing here can fail that matters to the daemons. */
 static void take(struct master *m, struct settings *settings, const struct files *files)
 {
+	struct fault why = {0};
+
 	settings_destroy(m->settings);
 	m->settings = settings;
 	files_fini(&m->files);
@@ -90,6 +94,8 @@ static void take(struct master *m, struct settings *settings, const struct files
 			slot_start(slot);
 	}
 	log_event(reloaded, F_TEXT(file, m->main_conf));
+	if (!published_write(m->settings, &why))
+		log_event(file_unusable, F_FAULT(&why));
 }
 
 bool reload(struct master *m, struct buf *answer)

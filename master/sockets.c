@@ -81,29 +81,35 @@ static bool port_bind(struct master *m, const struct listener *l, int *fd, struc
 	return true;
 }
 
-static bool port_add(struct master *m, struct slice line, struct fault *why)
+/* Takes fd. */
+static struct port *port_add(struct master *m, struct slice line, enum listener_kind kind, int fd)
+{
+	struct port *p = memory_alloc_at_start(1, sizeof(*p));
+
+	p->fd = fd;
+	p->kind = kind;
+	p->line = memory_alloc_at_start(line.n + 1, 1);
+	memcpy(p->line, line.p, line.n);
+	list_append(&m->ports, &p->node);
+	return p;
+}
+
+static bool port_open(struct master *m, struct slice line, struct fault *why)
 {
 	struct listener l;
-	struct port *p;
 	int fd = -1;
 
 	if (!listener_parse(line, &l, why) || !port_bind(m, &l, &fd, why))
 		return false;
-	if (fd < 0)
-		return true;
-	p = memory_alloc_at_start(1, sizeof(*p));
-	p->fd = fd;
-	p->kind = l.kind;
-	p->line = memory_alloc_at_start(line.n + 1, 1);
-	memcpy(p->line, line.p, line.n);
-	list_append(&m->ports, &p->node);
+	if (fd >= 0)
+		(void)port_add(m, line, l.kind, fd);
 	return true;
 }
 
 bool sockets_bind_ports(struct master *m, struct fault *why)
 {
 	for (size_t i = 0; i < m->settings->listen.n; i++)
-		if (!port_add(m, m->settings->listen.p[i], why))
+		if (!port_open(m, m->settings->listen.p[i], why))
 			return false;
 	return true;
 }
@@ -133,6 +139,16 @@ bool sockets_bind_unix(const struct settings *s, const char *folder, const char 
 		return false;
 	}
 	*fd = made;
+	return true;
+}
+
+bool sockets_bind_submit(struct master *m, struct fault *why)
+{
+	int fd;
+
+	if (!sockets_bind_unix(m->settings, LAYOUT_SUBMIT_FOLDER, LAYOUT_SUBMIT_NAME, &fd, why))
+		return false;
+	port_add(m, SLICE(LAYOUT_SUBMIT_LINE), LISTENER_SUBMISSION, fd)->local = true;
 	return true;
 }
 
@@ -172,6 +188,8 @@ void sockets_remove(struct master *m)
 		struct port *p = LIST_ENTRY(node, struct port, node);
 
 		list_remove(&p->node);
+		if (p->local)
+			unix_remove(m, LAYOUT_SUBMIT_FOLDER, LAYOUT_SUBMIT_NAME, &p->fd);
 		fd_close(&p->fd);
 		free(p->line);
 		free(p);

@@ -1,5 +1,5 @@
 /* master/sockets.h: all listening sockets: bound before the first daemon starts, never closed while master lives.
- * Touches: ports, private/ and control/. */
+ * Touches: ports, private/, control/ and public/. */
 #pragma once
 
 #include <stdbool.h>
@@ -13,7 +13,9 @@ struct settings;
 /* One port for each listen line, into m->ports. Where the last master crashed, its smtpd may hold them for some seconds more: then it tries for ten. A line with an IPv6 address is
  * left out, with a word on standard error, on a host that has no IPv6. Fails: which line, why, and the mend. */
 MUST_USE bool sockets_bind_ports(struct master *m, struct fault *why);
-/* A UNIX socket under its name in private/ or control/, anew; anybody may connect, who is let in the daemon decides by SO_PEERCRED. */
+/* The socket public/submit for programs of this host, into m->ports too. */
+MUST_USE bool sockets_bind_submit(struct master *m, struct fault *why);
+/* A UNIX socket under its name in private/, control/ or public/, anew; anybody may connect, who is let in the daemon decides by SO_PEERCRED. */
 MUST_USE bool sockets_bind_unix(const struct settings *s, const char *folder, const char *name, int *fd, struct fault *why);
 /* A connection to it. */
 MUST_USE bool sockets_connect_unix(const struct settings *s, const char *folder, const char *name, int *fd, struct fault *why);

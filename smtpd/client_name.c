@@ -112,7 +112,7 @@ void client_name_begin(struct session *s)
 	struct client_name *n;
 	struct buf reverse;
 
-	if (!smtpd_settings(s->smtpd)->smtp_client_name)
+	if (!smtpd_settings(s->smtpd)->smtp_client_name || s->trusted)
 		return;
 	if (ip_is_loopback(&s->address)) {
 		s->client_name = SLICE("localhost");

@@ -129,7 +129,7 @@ static void committed(void *arg, const struct fault *why)
 		free_if_over(h);
 }
 
-bool handover_begin(struct session *s, struct slice front, struct fault *why)
+bool handover_begin(struct session *s, struct slice front, uint64_t skip, struct fault *why)
 {
 	struct handover *h = memory_alloc(1, sizeof(*h), why);
 	struct transaction *t = s->transaction;
@@ -139,14 +139,14 @@ bool handover_begin(struct session *s, struct slice front, struct fault *why)
 		return false;
 	*h = (struct handover){
 		.smtpd = s->smtpd, .session = s, .transaction = t, .committing = true};
-	h->size_bytes = t->size_bytes + front.n;
+	h->size_bytes = t->size_bytes + front.n - skip;
 	memcpy(h->id, t->id, sizeof(h->id));
 	memcpy(h->session_id, s->id, sizeof(h->session_id));
 	list_append(&s->smtpd->handovers, &h->node);
 	s->handover = h;
 	s->transaction = NULL;
 	t->writer = NULL;
-	spool_writer_commit(writer, front, 0, committed, h);
+	spool_writer_commit(writer, front, skip, committed, h);
 	return true;
 }
 

@@ -35,10 +35,11 @@ struct handover {
 	char session_id[SPOOL_ID_LENGTH + 1];
 };
 
-/* Begins to commit the session's transaction with front before its content, and takes it from the
- * session. The session is noted (session_note) when that is done. Fails, temporary, with nothing
+/* Begins to commit the session's transaction with front before its content, instead of the first
+ * skip octets of that, and takes it from the session. The session is noted (session_note) when that is done. Fails, temporary, with nothing
  * done: no memory. */
-MUST_USE bool handover_begin(struct session *s, struct slice front, struct fault *why);
+MUST_USE bool handover_begin(struct session *s, struct slice front, uint64_t skip,
+			     struct fault *why);
 /* Does queued have more than it granted, so that 250 should wait? The session is noted when that
  * has changed. */
 bool handover_must_wait(struct handover *h);

@@ -12,6 +12,7 @@
 #include "common/base/memory.h"
 #include "common/log/log.h"
 #include "common/mail/reply.h"
+#include "common/service/layout.h"
 #include "smtpd/session.h"
 #include "smtpd/smtpd.h"
 
@@ -28,6 +29,7 @@ struct smtp_listener {
 	struct loop_io io;
 	struct loop_timer pause;
 	enum listener_tls tls;
+	bool local;	 /* public/submit: who comes is a user of this host, by number */
 	struct buf line; /* as in main.conf */
 };
 
@@ -71,14 +73,17 @@ void client_left(struct smtpd *d, struct client *c)
 }
 
 /* Why a client may not have one more session, or NULL. */
-static const char *refusal(const struct smtpd *d, const struct client *c)
+static const char *refusal(const struct smtp_listener *l, const struct client *c)
 {
+	const struct smtpd *d = l->smtpd;
 	const struct settings *conf = smtpd_settings(d);
 
-	if (c == NULL)
-		return "no memory";
 	if (d->n_sessions >= conf->smtp_max_connections)
 		return "too many connections";
+	if (l->local)
+		return NULL;
+	if (c == NULL)
+		return "no memory";
 	if (!ip_is_loopback(&c->address) && c->n_sessions > conf->smtp_max_connections_client)
 		return "too many connections from your address";
 	return NULL;
@@ -101,23 +106,38 @@ static void refuse(const struct smtp_listener *l, int fd, const struct ip *addre
 	fd_close(&fd);
 }
 
+/* The user of a program of this host. False: the kernel does not say. */
+static bool find_user(int fd, struct session_origin *o)
+{
+	struct ucred peer;
+	socklen_t n = sizeof(peer);
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &n) != 0 || n != sizeof(peer))
+		return false;
+	o->trusted = true;
+	o->uid = peer.uid;
+	return true;
+}
+
 static void take(struct smtp_listener *l, int fd, const struct sockaddr *from)
 {
 	struct smtpd *d = l->smtpd;
-	struct ip address;
-	uint16_t port;
-	struct client *c;
+	struct session_origin o = {.tls = l->tls, .listener = buf_slice(&l->line)};
 	const char *why;
 
-	ip_of_sockaddr(from, &address, &port);
-	c = client_came(d, &address);
-	if ((why = refusal(d, c)) != NULL) {
-		client_left(d, c);
-		refuse(l, fd, &address, why);
+	ip_of_sockaddr(from, &o.address, &o.port);
+	if (!l->local)
+		o.client = client_came(d, &o.address);
+	why = refusal(l, o.client);
+	if (why == NULL && l->local && !find_user(fd, &o))
+		why = "nobody knows who you are";
+	if (why != NULL) {
+		client_left(d, o.client);
+		refuse(l, fd, &o.address, why);
 		return;
 	}
-	if (!session_create(d, fd, &address, port, c, l->tls, buf_slice(&l->line)))
-		client_left(d, c);
+	if (!session_create(d, fd, &o))
+		client_left(d, o.client);
 }
 
 static void on_ready(void *arg, unsigned ready)
@@ -151,11 +171,25 @@ static void pause_is_over(void *arg)
 		loop_timer_set(&l->pause, ACCEPT_PAUSE_MS);
 }
 
+/* What the line says of l. False: it is none of ours. */
+static bool read_line(struct smtp_listener *l, struct slice line, struct fault *why)
+{
+	struct listener wanted;
+
+	l->local = slice_equal(line, SLICE(LAYOUT_SUBMIT_LINE));
+	l->tls = LISTENER_TLS_NONE;
+	if (l->local)
+		return l->smtpd->submission;
+	if (!listener_parse(line, &wanted, why))
+		return false;
+	l->tls = wanted.tls;
+	return (wanted.kind == LISTENER_SUBMISSION) == l->smtpd->submission;
+}
+
 void listener_create(struct smtpd *d, int fd, struct slice line)
 {
 	struct smtp_listener *l = memory_alloc_at_start(1, sizeof(*l));
 	struct fault why = {0};
-	struct listener wanted;
 	int on = 1;
 
 	*l = (struct smtp_listener){.smtpd = d, .fd = fd};
@@ -163,16 +197,17 @@ void listener_create(struct smtpd *d, int fd, struct slice line)
 	loop_io_init(&l->io, d->loop, fd, on_ready, l);
 	loop_timer_init(&l->pause, d->loop, pause_is_over, l);
 	list_append(&d->listeners, &l->node);
-	if (!listener_parse(line, &wanted, &why) || !fd_nonblocking(fd, &why)) {
-		log_event(start_failed, F_SLICE(listener, line), F_FAULT(&why));
+	if (!read_line(l, line, &why) || !fd_nonblocking(fd, &why)) {
+		if (why.text[0] != '\0')
+			log_event(start_failed, F_SLICE(listener, line), F_FAULT(&why));
 		return;
 	}
-	if (!buf_append(&l->line, line) || (wanted.kind == LISTENER_SUBMISSION) != d->submission)
+	if (!buf_append(&l->line, line))
 		return;
-	l->tls = wanted.tls;
 	/* Accepted sockets inherit it: replies are gathered here, the kernel need not wait for
 	 * more. */
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+	if (!l->local)
+		(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (!d->stopping)
 		pause_is_over(l);
 }

@@ -1,5 +1,6 @@
-/* smtpd/listener.h: the ports: accepts clients, few at a time, within the limits, and counts them
- * by address.
+/* smtpd/listener.h: the ports, and public/submit: accepts clients, few at a time, within the limits,
+ * and counts them by address. Who comes to public/submit is known by the kernel (SO_PEERCRED) and
+ * not counted.
  * Touches: the listening sockets, which all workers share and master never closes. */
 #pragma once
 

@@ -3,6 +3,7 @@
  *
  * "Local" is a domain of ours. The table, in the order of its questions:
  *
+ *	this host    a program of it, at public/submit      goes on
  *	logged in    reverse-path not the user's own        550 5.7.1
  *	             else                                   goes on
  *	not          from a local domain, client no relay   550 5.7.1, 530 5.7.0 where logging in would help
@@ -21,6 +22,7 @@
 #include "common/mail/reply.h"
 
 struct policy_facts {
+	bool trusted;	      /* a program of this host: its sender is not asked about */
 	bool authenticated;   /* the client has logged in */
 	bool auth_would_help; /* it has not, and AUTH is offered, now or after STARTTLS */
 	enum sender_kind sender;

@@ -10,6 +10,7 @@
 #include "common/spool/writer.h"
 #include "smtpd/handover.h"
 #include "smtpd/smtpd.h"
+#include "smtpd/submission.h"
 #include "smtpd/transaction.h"
 #include "smtpd/verbs.h"
 
@@ -116,6 +117,10 @@ static void look_at(struct session *s, struct slice run)
 	t->size_bytes += run.n;
 	if (t->content != CONTENT_GOOD)
 		return;
+	if (!submission_keep(s, run)) {
+		swallow(t, CONTENT_HEADER_TOO_BIG);
+		return;
+	}
 	header_feed(&t->header, run);
 	if (t->size_bytes > conf->message_size_max)
 		swallow(t, CONTENT_TOO_BIG);
@@ -197,6 +202,8 @@ static bool append_trace(const struct session *s, const struct transaction *t, s
 	struct received r = {.helo = s->helo,
 			     .client_name = s->client_name,
 			     .client = s->address,
+			     .local = s->trusted,
+			     .uid = s->uid,
 			     .by = smtpd_settings(s->smtpd)->hostname,
 			     .extended = s->extended,
 			     .encrypted = stream_is_tls(&s->stream),
@@ -220,13 +227,14 @@ static bool append_trace(const struct session *s, const struct transaction *t, s
 static bool commit(struct session *s, struct fault *why)
 {
 	struct buf front;
+	uint64_t skip;
 	bool ok;
 
-	buf_init(&front, FRONT_BYTES);
-	ok = append_trace(s, s->transaction, &front);
+	buf_init(&front, FRONT_BYTES + buf_length(&s->transaction->submitted));
+	ok = append_trace(s, s->transaction, &front) && submission_append(s, &front, &skip);
 	if (!ok)
 		fault_set(why, "4.3.1", "no memory for the trace fields");
-	ok = ok && handover_begin(s, buf_slice(&front), why);
+	ok = ok && handover_begin(s, buf_slice(&front), skip, why);
 	buf_fini(&front);
 	return ok;
 }
@@ -247,6 +255,10 @@ static enum next finish(struct session *s)
 	case CONTENT_TOO_BIG:
 		reply_set(&no, 552, "5.3.4", "at most %llu octets are taken",
 			  (unsigned long long)conf->message_size_max);
+		return refuse_message(s, transaction_id(t), &no);
+	case CONTENT_HEADER_TOO_BIG:
+		reply_set(&no, 552, "5.3.4", "at most %zu octets of header are taken",
+			  SUBMISSION_HEADER_MAX);
 		return refuse_message(s, transaction_id(t), &no);
 	case CONTENT_LOOPS:
 		reply_set(&no, 554, "5.4.6",

@@ -127,6 +127,7 @@ static bool facts_of(const struct session *s, struct policy_facts *f)
 	if (!s->transaction->answered || a->recipient > RCPT_DISABLED || a->sender > SENDER_LOCAL)
 		return false;
 	*f = (struct policy_facts){
+		.trusted = s->trusted,
 		.authenticated = s->user.n > 0,
 		.auth_would_help = s->user.n == 0 && session_could_offer_auth(s),
 		.sender = s->transaction->reverse_path.n == 0 ? SENDER_NULL

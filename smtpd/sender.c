@@ -22,7 +22,7 @@ static bool may_begin(const struct session *s, struct reply *no)
 		reply_set(no, 503, "5.5.1", "say EHLO first");
 	else if (s->transaction != NULL)
 		reply_set(no, 503, "5.5.1", "a transaction is under way; RSET ends it");
-	else if (s->smtpd->submission && s->user.n == 0)
+	else if (s->smtpd->submission && s->user.n == 0 && !s->trusted)
 		reply_set(no, 530, "5.7.0", "log in first");
 	else
 		return true;

@@ -388,8 +388,17 @@ void session_note(struct session *s)
 
 /* ---- beginning and end ---- */
 
-bool session_create(struct smtpd *d, int fd, const struct ip *address, uint16_t port,
-		    struct client *c, enum listener_tls tls, struct slice listener)
+static void log_connected(const struct session *s, const struct session_origin *from)
+{
+	if (from->trusted)
+		log_event(client_connected, F_ID(session_id(s)), F_NUMBER(uid, from->uid),
+			  F_SLICE(listener, from->listener));
+	else
+		log_event(client_connected, F_ID(session_id(s)), F_IP(client, &from->address),
+			  F_NUMBER(client_port, from->port), F_SLICE(listener, from->listener));
+}
+
+bool session_create(struct smtpd *d, int fd, const struct session_origin *from)
 {
 	struct session *s = memory_alloc(1, sizeof(*s), NULL);
 
@@ -399,10 +408,12 @@ bool session_create(struct smtpd *d, int fd, const struct ip *address, uint16_t 
 	}
 	*s = (struct session){.magic = SESSION_MAGIC,
 			      .smtpd = d,
-			      .client = c,
-			      .address = *address,
-			      .port = port,
-			      .tls = tls};
+			      .client = from->client,
+			      .address = from->address,
+			      .port = from->port,
+			      .trusted = from->trusted,
+			      .uid = from->uid,
+			      .tls = from->tls};
 	stream_init(&s->stream, d->loop, fd, INPUT_BYTES, on_stream, s);
 	loop_timer_init(&s->timer, d->loop, on_timer, s);
 	arena_init(&s->arena, ARENA_BYTES);
@@ -410,8 +421,7 @@ bool session_create(struct smtpd *d, int fd, const struct ip *address, uint16_t 
 	spool_id_make(&d->ids, loop_wall_us(d->loop), s->id);
 	list_append(&d->sessions, &s->node);
 	d->n_sessions++;
-	log_event(client_connected, F_ID(session_id(s)), F_IP(client, address),
-		  F_NUMBER(client_port, port), F_SLICE(listener, listener));
+	log_connected(s, from);
 	client_name_begin(s);
 	s->step = STEP_connected;
 	session_run(s);

@@ -109,6 +109,8 @@ struct session {
 	enum listener_tls tls;
 	enum login login; /* what lookupd says */
 	bool waiting, noted, limit_over, eof, lost;
+	bool trusted;	/* a program of this host, at public/submit: may send anything anywhere */
+	uint32_t uid;	/* with trusted: its user, as the kernel says */
 	bool extended;	/* EHLO, not HELO */
 	bool running;	/* session_run is on the stack */
 	bool auth_line; /* the line that is skipped was an AUTH response */
@@ -117,10 +119,20 @@ struct session {
 	char id[SPOOL_ID_LENGTH + 1];
 };
 
-/* A session on fd (takes it) from client's address; the greeting is under way when this returns. c
- * has counted it already and is given back at the end. False: no memory; fd is closed. */
-MUST_USE bool session_create(struct smtpd *d, int fd, const struct ip *address, uint16_t port,
-			     struct client *c, enum listener_tls tls, struct slice listener);
+/* Who has come, and where. */
+struct session_origin {
+	struct ip address; /* family 0 with trusted */
+	uint16_t port;
+	struct client *client; /* has counted it already and is given back at the end; NULL with trusted */
+	enum listener_tls tls;
+	struct slice listener; /* its line */
+	bool trusted;
+	uint32_t uid;
+};
+
+/* A session on fd (takes it); the greeting is under way when this returns. False: no memory; fd is
+ * closed. */
+MUST_USE bool session_create(struct smtpd *d, int fd, const struct session_origin *from);
 /* Runs its steps until it must wait. s may be gone when this returns. */
 void session_run(struct session *s);
 /* Ends it from outside; logged with why. */

@@ -6,11 +6,13 @@
 #include "common/spool/writer.h"
 #include "smtpd/session.h"
 #include "smtpd/smtpd.h"
+#include "smtpd/submission.h"
 
 enum {
 	HEADER_FIELD_BYTES = 80, /* of a field, its name is all that is looked at */
 	RECIPIENT_BYTES = 1500,	 /* a recipient with a long path, and its parameters */
 	ARENA_BYTES = 16384,
+	RUN_BYTES = 65536, /* content that comes in one piece, at most */
 };
 
 struct transaction *transaction_create(struct session *s, struct fault *why)
@@ -25,6 +27,7 @@ struct transaction *transaction_create(struct session *s, struct fault *why)
 	lines_init(&t->lines);
 	header_init(&t->header, HEADER_FIELD_BYTES, NULL, NULL);
 	buf_init(&t->envelope, IPC_ENVELOPE_MAX);
+	buf_init(&t->submitted, SUBMISSION_HEADER_MAX + RUN_BYTES);
 	return t;
 }
 
@@ -35,6 +38,7 @@ void transaction_destroy(struct transaction *t)
 	spool_writer_abort(t->writer);
 	header_fini(&t->header);
 	buf_fini(&t->envelope);
+	buf_fini(&t->submitted);
 	arena_reset(&t->arena);
 	free(t);
 }

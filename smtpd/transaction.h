@@ -27,7 +27,7 @@ struct recipient {
 };
 
 /* What is wrong with the message itself; its data is swallowed, and told at the end. */
-enum content_fault { CONTENT_GOOD, CONTENT_TOO_BIG, CONTENT_LOOPS };
+enum content_fault { CONTENT_GOOD, CONTENT_TOO_BIG, CONTENT_HEADER_TOO_BIG, CONTENT_LOOPS };
 
 struct transaction {
 	struct arena arena; /* all slices below */
@@ -45,6 +45,7 @@ struct transaction {
 
 	struct lines lines; /* from DATA on */
 	struct header header;
+	struct buf submitted; /* with a submission: the header as it came, and what came with its end */
 	struct spool_writer *writer; /* NULL: not begun, or what comes is swallowed */
 	struct buf envelope;	     /* encoded */
 	uint64_t received_us, size_bytes;

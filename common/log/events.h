@@ -86,6 +86,7 @@
 	KEY(user, "The user who has logged in, or tried to.")                                  \
 	KEY(mechanism, "The SASL mechanism.")                                                  \
 	KEY(from, "The reverse-path.")                                                         \
+	KEY(uid, "The user of a program of this host, by number.")                                 \
 	KEY(to, "The forward-path.")                                                           \
 	KEY(original_to, "The forward-path as the client gave it, where an alias changed it.") \
 	KEY(reply, "The reply, ours or the far end's.")                                        \

@@ -13,9 +13,8 @@ void header_fini(struct header *h)
 	buf_fini(&h->field);
 }
 
-/* RFC 5322 2.2: printable ASCII without colon; blanks before the colon are RFC 5322 4.5's obsolete
- * form. Its length, or SIZE_MAX. */
-static size_t name_length(struct slice field)
+/* Printable ASCII without colon. */
+size_t header_name_length(struct slice field)
 {
 	size_t i = 0, n;
 
@@ -31,7 +30,7 @@ static size_t name_length(struct slice field)
 static bool finish_field(struct header *h)
 {
 	struct slice field = buf_slice(&h->field);
-	size_t n = name_length(field);
+	size_t n = header_name_length(field);
 	struct slice name = slice_head(field, n);
 	bool cut = h->cut;
 

@@ -30,6 +30,10 @@ struct header {
 	bool ended; /* the rest is body */
 };
 
+/* How long the name is at the beginning of field (RFC 5322 2.2; blanks before the colon are RFC 5322
+ * 4.5's obsolete form), or SIZE_MAX: it is no field. */
+size_t header_name_length(struct slice field);
+
 /* field_max: octets of one field that are kept, at least 16. fn may be NULL. */
 void header_init(struct header *h, size_t field_max, header_field_fn *fn, void *arg);
 void header_fini(struct header *h);

@@ -56,9 +56,12 @@ static bool append_from(const struct received *r, struct buf *out)
 bool received_append(const struct received *r, struct buf *out)
 {
 	bool ok = buf_append_cstr(out, "Received: ") && append_from(r, out) &&
-		  buf_append_cstr(out, "by ") && buf_append(out, r->by) &&
-		  buf_printf(out, " with %s", received_protocol(r));
+		  buf_append_cstr(out, "by ") && buf_append(out, r->by);
 
+	if (r->local)
+		ok = ok && buf_printf(out, " (from uid %lu)", (unsigned long)r->uid);
+	if (!r->local || r->helo.n > 0)
+		ok = ok && buf_printf(out, " with %s", received_protocol(r));
 	if (r->tls.n > 0)
 		ok = ok && buf_append_char(out, ' ') && buf_append(out, r->tls);
 	ok = ok && buf_append_cstr(out, "\r\n\tid ") && buf_append(out, r->id);

@@ -11,9 +11,13 @@
 #include "common/base/slice.h"
 
 struct received {
-	struct slice helo;	  /* what the client called itself; empty: nothing (made here) */
+	struct slice helo;	  /* what the client called itself; empty: nothing (with local: no SMTP
+				     was spoken) */
 	struct slice client_name; /* what DNS calls it, both ways; empty: not known */
 	struct ip client;	  /* family 0: made here, no from clause */
+	bool local;		  /* from a program of this host, whose user has uid: it stands there
+				     instead */
+	uint32_t uid;
 	struct slice by;	  /* our host name */
 	struct slice tls;	  /* "(TLSv1.3:TLS_AES_256_GCM_SHA384:256)", or empty */
 	bool extended, encrypted, authenticated; /* RFC 3848: E, S, A */

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
@@ -15,9 +14,6 @@
 #include "common/base/fd.h"
 #include "common/conf/settings.h"
 
-/* Group of a folder beside those of the accounts. */
-#define GROUP_DROP N_LAYOUT_ACCOUNTS
-
 enum base { SPOOL, MAIL, STATE };
 
 /* A name that ends in '*' stands for 32 folders, one for each character of an id (common/spool/id.h). */
@@ -25,7 +21,7 @@ static const struct folder {
 	enum base base;
 	const char *name; /* "": the folder of main.conf itself */
 	enum layout_account owner;
-	unsigned group; /* enum layout_account or GROUP_DROP */
+	enum layout_account group;
 	mode_t mode;
 } folders[] = {
 	{SPOOL, "", ACCOUNT_ROOT, ACCOUNT_ROOT, 0755},
@@ -36,7 +32,8 @@ static const struct folder {
 	{SPOOL, "private", ACCOUNT_ROOT, ACCOUNT_ROOT, 0711},
 	{SPOOL, "control", ACCOUNT_ROOT, ACCOUNT_ROOT, 0711},
 	{SPOOL, "public", ACCOUNT_ROOT, ACCOUNT_ROOT, 0755},
-	{SPOOL, "maildrop", ACCOUNT_ROOT, GROUP_DROP, 01730},
+	/* Anybody may put a file there, and read only that; the setgid bit makes it queued's to read. */
+	{SPOOL, "maildrop", ACCOUNT_QUEUE, ACCOUNT_QUEUE, 03733},
 	{SPOOL, "empty", ACCOUNT_ROOT, ACCOUNT_ROOT, 0555},
 	{MAIL, "", ACCOUNT_MAIL, ACCOUNT_MAIL, 0700},
 	{STATE, "", ACCOUNT_ROOT, ACCOUNT_ROOT, 0755},
@@ -58,13 +55,11 @@ static void all_the_caller(struct accounts *out)
 		out->of[i].uid = geteuid();
 		out->of[i].gid = getegid();
 	}
-	out->drop = getegid();
 }
 
 bool accounts_find(const struct settings *s, struct accounts *out, struct fault *why)
 {
 	char missing[256] = "";
-	struct group *drop;
 
 	*out = (struct accounts){.change = s->accounts == ACCOUNTS_AUTO && geteuid() == 0};
 	if (!out->change) {
@@ -82,16 +77,12 @@ bool accounts_find(const struct settings *s, struct accounts *out, struct fault 
 			(void)snprintf(missing + used, sizeof(missing) - used, " %s", account_names[i]);
 		}
 	}
-	drop = getgrnam(LAYOUT_DROP_GROUP);
-	if (missing[0] != '\0' || drop == NULL) {
-		fault_set(why, "4.3.5", "missing%s%s%s%s; `make install` makes them, or: %s%s"
-			  "or set accounts = caller in main.conf", missing[0] != '\0' ? " accounts:" : "", missing,
-			  drop == NULL ? " group: " : "", drop == NULL ? LAYOUT_DROP_GROUP : "",
-			  missing[0] != '\0' ? "`useradd --system --user-group --no-create-home --shell /usr/sbin/nologin NAME` for each; " : "",
-			  drop == NULL ? "`groupadd --system " LAYOUT_DROP_GROUP "`; " : "");
+	if (missing[0] != '\0') {
+		fault_set(why, "4.3.5", "missing accounts:%s; `make install` makes them, or: "
+			  "`useradd --system --user-group --no-create-home --shell /usr/sbin/nologin NAME` for each; "
+			  "or set accounts = caller in main.conf", missing);
 		return false;
 	}
-	out->drop = drop->gr_gid;
 	return true;
 }
 
@@ -145,7 +136,7 @@ static uid_t owner_of(const struct place *p)
 
 static gid_t group_of(const struct place *p)
 {
-	return p->folder->group == GROUP_DROP ? p->accounts->drop : p->accounts->of[p->folder->group].gid;
+	return p->accounts->of[p->folder->group].gid;
 }
 
 /* Is what stands there as it should be? The folders of main.conf: owner, and nobody else who may write. The others: to the letter. */

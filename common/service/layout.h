@@ -30,15 +30,12 @@ enum layout_account {
 #undef A
 	N_LAYOUT_ACCOUNTS
 };
-#define LAYOUT_DROP_GROUP "tassis-drop"
-
 struct accounts {
 	bool change; /* else every entry is the caller */
 	struct {
 		uid_t uid;
 		gid_t gid;
 	} of[N_LAYOUT_ACCOUNTS];
-	gid_t drop;
 };
 
 /* The accounts that the settings and the caller's own ask for. Fails: which are missing, and the lines that make them. */
@@ -51,8 +48,16 @@ MUST_USE bool layout_make(const struct settings *s, const struct accounts *a, st
 typedef void layout_found_fn(void *arg, const struct fault *why);
 void layout_check(const struct settings *s, const struct accounts *a, layout_found_fn *found, void *arg);
 
+/* What everybody of this host may know of main.conf: the file public/settings, written by master. */
+#define LAYOUT_PUBLIC_SETTINGS "public/settings"
+/* The socket for programs of this host: its folder and name below spool_dir, and what master says of it where other listening sockets
+ * have their line of main.conf. */
+#define LAYOUT_SUBMIT_FOLDER "public"
+#define LAYOUT_SUBMIT_NAME "submit"
+#define LAYOUT_SUBMIT_LINE "public/submit submission none"
+
 #define LAYOUT_SOCKET_PATH_MAX 108 /* what sockaddr_un holds, terminator included */
-/* "SPOOL_DIR/FOLDER/NAME" as a C string; folder: "private" or "control". Fails, permanent: spool_dir is too long. */
+/* "SPOOL_DIR/FOLDER/NAME" as a C string; folder: "private", "control" or "public". Fails, permanent: spool_dir is too long. */
 MUST_USE bool layout_socket_path(const struct settings *s, const char *folder, const char *name, char out[LAYOUT_SOCKET_PATH_MAX],
 				 struct fault *why);
 /* "DIR/NAME", name "" for the folder itself. Fails, permanent: too long. */

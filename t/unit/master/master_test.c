@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include <cmocka.h>
@@ -229,10 +230,31 @@ static void start_returns_0_when_all_are_ready_and_they_reach_each_other(void **
 	assert_string_equal(g.kind, "smtp");
 	assert_int_equal(g.answered, 1);
 	assert_true(ask(p->control, "status", text, sizeof(text)));
-	assert_non_null(strstr(text, "7 of 7 processes ready"));
+	assert_non_null(strstr(text, "8 of 8 processes ready"));
 	assert_non_null(strstr(text, "lookupd/1"));
 	file_text(p->errors, "", text, sizeof(text));
 	assert_string_equal(text, "");
+}
+
+static void programs_of_this_host_have_a_socket_and_the_settings_they_need(void **state)
+{
+	struct place *p = *state;
+	struct sockaddr_un a = {.sun_family = AF_UNIX};
+	struct greeting g;
+	char text[4096];
+	struct stat st;
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	assert_int_equal(start(p), 0);
+	(void)snprintf(a.sun_path, sizeof(a.sun_path), "%s/spool/public/submit", p->dir);
+	assert_int_equal(stat(a.sun_path, &st), 0);
+	assert_int_equal(st.st_mode & 0777, 0666);
+	assert_int_equal(connect(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+	greet(fd, &g);
+	assert_string_equal(g.kind, "submission"); /* though main.conf has no such port */
+	file_text(p->dir, "spool/public/settings", text, sizeof(text));
+	assert_non_null(strstr(text, "hostname = "));
+	assert_null(strstr(text, "secret"));
 }
 
 static void only_lookupd_gets_secret_settings(void **state)
@@ -441,7 +463,7 @@ static void stop_leaves_no_process_socket_or_pid_file(void **state)
 	assert_int_not_equal(kill((pid_t)g.pid, 0), 0);
 	(void)snprintf(path, sizeof(path), "%s/spool/master.pid", p->dir);
 	assert_int_not_equal(access(path, F_OK), 0);
-	(void)snprintf(command, sizeof(command), "test -z \"$(ls %s/spool/private %s/spool/control | grep -v :)\"", p->dir, p->dir);
+	(void)snprintf(command, sizeof(command), "test -z \"$(find %s/spool -type s)\"", p->dir);
 	assert_int_equal(system(command), 0);
 	(void)snprintf(command, sizeof(command), "test -z \"$(ls %s/spool/incoming)\"", p->dir);
 	assert_int_equal(system(command), 0);
@@ -502,6 +524,7 @@ int main(int argc, char **argv)
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 	const struct CMUnitTest tests[] = {
 		TEST(start_returns_0_when_all_are_ready_and_they_reach_each_other),
+		TEST(programs_of_this_host_have_a_socket_and_the_settings_they_need),
 		TEST(only_lookupd_gets_secret_settings),
 		TEST(mistakes_of_main_conf_are_all_said_and_nothing_starts),
 		TEST(a_second_master_on_the_same_spool_is_refused),

@@ -232,14 +232,13 @@ static void turns(struct fixture *f, int n)
 /* A session; the client's end of its connection. */
 static int come(struct fixture *f, const char *address)
 {
-	struct ip ip;
+	struct session_origin from = {.port = 4321, .tls = LISTENER_TLS_NONE, .listener = SLICE("test")};
 	int pair[2];
 
-	assert_true(ip_parse(slice_of_cstr(address), &ip));
+	assert_true(ip_parse(slice_of_cstr(address), &from.address));
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair),
 			 0);
-	assert_true(session_create(&f->smtpd, pair[0], &ip, 4321, NULL, LISTENER_TLS_NONE,
-				   SLICE("test")));
+	assert_true(session_create(&f->smtpd, pair[0], &from));
 	return pair[1];
 }
 

@@ -85,6 +85,21 @@ static void a_message_made_here_has_no_from_clause(void **state)
 		   "\tid 06edp3yhs00000000000aa;\r\n\tWed, 25 Nov 2026 16:00:15 +0000\r\n");
 }
 
+static void a_local_user_is_named_by_uid(void **state)
+{
+	struct received r = sample();
+
+	(void)state;
+	r.client = (struct ip){0};
+	r.local = true;
+	r.uid = 1000;
+	expect(&r, "Received: by mx.test.com (from uid 1000) with ESMTP\r\n"
+		   "\tid 06edp3yhs00000000000aa;\r\n\tWed, 25 Nov 2026 16:00:15 +0000\r\n");
+	r.helo = SLICE_EMPTY;
+	expect(&r, "Received: by mx.test.com (from uid 1000)\r\n"
+		   "\tid 06edp3yhs00000000000aa;\r\n\tWed, 25 Nov 2026 16:00:15 +0000\r\n");
+}
+
 static void protocols_are_those_of_rfc_3848(void **state)
 {
 	struct received r = {0};
@@ -121,6 +136,7 @@ int main(void)
 		cmocka_unit_test(received_names_the_one_recipient_and_the_cipher),
 		cmocka_unit_test(a_client_cannot_write_into_received),
 		cmocka_unit_test(a_message_made_here_has_no_from_clause),
+		cmocka_unit_test(a_local_user_is_named_by_uid),
 		cmocka_unit_test(protocols_are_those_of_rfc_3848),
 		cmocka_unit_test(return_path_holds_the_reverse_path),
 	};

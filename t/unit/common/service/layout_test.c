@@ -86,7 +86,7 @@ static void all_folders_are_made_with_their_modes(void **state)
 	assert_int_equal(mode_of(p, "a/spool/queue/0"), 0700);
 	assert_int_equal(mode_of(p, "a/spool/queue/z"), 0700);
 	assert_int_equal(mode_of(p, "a/spool/queue/i"), 0); /* no letter of an id */
-	assert_int_equal(mode_of(p, "a/spool/maildrop"), 01730);
+	assert_int_equal(mode_of(p, "a/spool/maildrop"), 03733);
 	assert_int_equal(mode_of(p, "a/spool/empty"), 0555);
 	assert_int_equal(mode_of(p, "mail"), 0700);
 	assert_int_equal(mode_of(p, "state/tls"), 0700);
