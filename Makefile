@@ -89,8 +89,9 @@ $(BUILD)/t/dialogue/stage: $(BUILD)/t/dialogue/stage.o $(BUILD)/common.a
 # A fuzz target a file; with clang and SANITIZE=fuzzer-no-link,address,undefined.
 FUZZ_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard t/fuzz/*.c))
 fuzz: $(FUZZ_BIN)
+$(BUILD)/t/fuzz/aliases: $(BUILD)/lookupd/aliases.o $(BUILD)/lookupd/name.o $(BUILD)/lookupd/query.o
 $(BUILD)/t/fuzz/%: $(BUILD)/t/fuzz/%.o $(BUILD)/common.a
-	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(LIBS_common)
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_common)
 
 # Builds and runs every unit test, as many at a time as there are processors; prints what failed, and how many there were.
 unit: $(UNIT_BIN)

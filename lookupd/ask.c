@@ -13,6 +13,7 @@
 #include "lookupd/routing.h"
 
 #define KEPT_MAX 1024
+#define WARN_EVERY_MS 60000
 
 /* An ask with copies of what came in it; in the list of asks until its look-ups are done. */
 struct ask {
@@ -78,14 +79,20 @@ static struct slice ask_copy(struct ask *a, struct slice s)
 	return copy;
 }
 
-static struct local_names ask_names(const struct lookupd *d)
-{
-	return (struct local_names){slice_of_cstr(d->hostname), d->service->settings->postmaster};
-}
-
 static void ask_start(struct ask *a, lookup_evaluate_fn *evaluate, lookup_finish_fn *finish)
 {
 	lookup_start(&a->lookup, a->d->service->loop, a->d->cache, evaluate, finish, &a->recipient);
+}
+
+/* Once a minute: whoever asks a mail server for its postmaster may do so often. */
+static void warn_of_needed(struct lookupd *d, struct slice forward_path, const struct fault *why)
+{
+	uint64_t now_ms = loop_now_ms(d->service->loop);
+
+	if (d->warned_ms != 0 && now_ms - d->warned_ms < WARN_EVERY_MS)
+		return;
+	d->warned_ms = now_ms;
+	log_event(postmaster_missing, F_SLICE(to, forward_path), F_FAULT(why));
 }
 
 /* ---- recipients ---- */
@@ -95,6 +102,8 @@ static void recipient_done(struct lookup *l, void *arg UNUSED, const struct faul
 	struct ask *a = CONTAINER_OF(l, struct ask, lookup);
 	const struct recipient *r = &a->recipient;
 
+	if (r->needed)
+		warn_of_needed(a->d, r->forward_path, why);
 	if (why != NULL)
 		ipc_answer_fault(a->request, why);
 	else
@@ -112,7 +121,7 @@ void ask_recipient(struct lookupd *d, struct ipc_request *request, const struct 
 
 	if (a == NULL)
 		return;
-	a->recipient.names = ask_names(d);
+	a->recipient.names = &d->names;
 	a->recipient.client = m->client;
 	a->recipient.user = ask_copy(a, m->user);
 	a->recipient.reverse_path = ask_copy(a, m->reverse_path);
@@ -126,6 +135,8 @@ static void route_done(struct lookup *l, void *arg UNUSED, const struct fault *w
 {
 	struct ask *a = CONTAINER_OF(l, struct ask, lookup);
 
+	if (a->routing.needed)
+		warn_of_needed(a->d, a->routing.forward_path, why);
 	if (why != NULL)
 		ipc_answer_fault(a->request, why);
 	else
@@ -141,11 +152,12 @@ void ask_route(struct lookupd *d, struct ipc_request *request, const struct ipc_
 	if (a == NULL)
 		return;
 	routing_init(&a->routing);
-	a->routing.names = ask_names(d);
+	a->routing.names = &d->names;
 	a->routing.reverse_path = ask_copy(a, m->reverse_path);
 	a->routing.forward_path = ask_copy(a, m->forward_path);
 	a->routing.mailbox = ask_copy(a, m->mailbox);
 	a->routing.spam = m->spam;
+	a->routing.detail_mailbox = d->service->settings->detail_mailbox;
 	ask_start(a, routing_evaluate, route_done);
 }
 
@@ -235,7 +247,7 @@ void ask_login(struct lookupd *d, struct ipc_request *request, const struct ipc_
 
 	if (a == NULL)
 		return;
-	a->login.names = ask_names(d);
+	a->login.names = d->names;
 	a->login.user = ask_copy(a, m->user);
 	a->password = ask_copy(a, m->password);
 	ask_start(a, login_evaluate, login_done);

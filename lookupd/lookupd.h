@@ -8,6 +8,7 @@
 #include "common/ipc/link.h"
 #include "common/service/service.h"
 #include "lookupd/cache.h"
+#include "lookupd/resident.h"
 
 struct database;
 struct fault;
@@ -25,6 +26,10 @@ struct lookupd {
 	struct pool *signatures; /* RSA, and the names of PostgreSQL's hosts */
 	struct list asks;        /* those that wait */
 	char hostname[256];
+	struct local_names names; /* the present ones */
+	struct aliases *aliases;
+	struct rows *postmaster_rows;
+	uint64_t warned_ms;       /* of mail for postmaster that nobody takes; 0: never */
 	struct buf typical;      /* what is kept of the password of the last user who was looked for: unknown ones cost as much */
 	struct buf sources;      /* the settings from which the connections were made */
 	uint64_t n_asks;

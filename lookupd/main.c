@@ -5,6 +5,7 @@
  *	                                                             ▲ changes.c: changes told by PostgreSQL */
 #include "lookupd/lookupd.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -13,11 +14,13 @@
 #include "common/base/memory.h"
 #include "common/event/pool.h"
 #include "common/log/log.h"
+#include "lookupd/aliases.h"
 #include "lookupd/database.h"
 #include "lookupd/keys.h"
 #include "lookupd/changes.h"
 
 #define KEY_FILE_MAX (256u << 10)
+#define ALIASES_TOLD_MAX 100 /* lines of the file that are told as unusable */
 
 static void lookupd_limits(const struct settings *s, struct cache_limits *out)
 {
@@ -39,6 +42,19 @@ static void lookupd_hostname(struct lookupd *d)
 	if (gethostname(d->hostname, sizeof(d->hostname)) != 0)
 		d->hostname[0] = '\0';
 	d->hostname[sizeof(d->hostname) - 1] = '\0';
+}
+
+/* The names of the present settings. Asks that wait look at them anew in their next evaluation. */
+static void lookupd_names(struct lookupd *d)
+{
+	const struct settings *s = d->service->settings;
+
+	lookupd_hostname(d);
+	d->names.hostname = slice_of_cstr(d->hostname);
+	d->names.postmaster = s->postmaster;
+	free(d->postmaster_rows);
+	d->postmaster_rows = slice_find(s->postmaster, '@') != SIZE_MAX ? rows_create(1, 1, &s->postmaster) : NULL;
+	d->names.postmaster_rows = d->postmaster_rows;
 }
 
 static void notifications_work(void *arg)
@@ -98,29 +114,68 @@ static bool lookupd_start(struct service *s, void *daemon, struct fault *why)
 	buf_init(&d->sources, 1u << 20);
 	if (!lookupd_sources(s->settings, &d->sources))
 		buf_reset(&d->sources);
-	lookupd_hostname(d);
+	lookupd_names(d);
 	lookupd_limits(s->settings, &limits);
 	return (d->passwords = pool_create(s->loop, 2, 64, why)) != NULL &&
 	       (d->signatures = pool_create(s->loop, 2, 1024, why)) != NULL && (d->keys = keys_create(d->signatures, why)) != NULL &&
 	       (d->cache = cache_create(s->loop, &limits, lookupd_fetch, d, why)) != NULL && lookupd_connect(d, why);
 }
 
-/* The name "key": the PEM file with the private key; it may hold the certificates too. */
-static void lookupd_file(void *daemon, int fd, struct slice name, struct slice path)
+/* The PEM file with the private key; it may hold the certificates too. */
+static void take_key(struct lookupd *d, int fd, struct slice path)
 {
-	struct lookupd *d = daemon;
 	struct fault why = {0};
 	struct buf pem;
 
 	buf_init_secret(&pem, KEY_FILE_MAX);
-	if (!slice_equal(name, SLICE("key")))
-		goto out;
 	if (fd_slurp(fd, &pem, &why) && keys_load(d->keys, buf_slice(&pem), &why))
 		log_event(key_loaded, F_SLICE(file, path));
 	else
 		log_event(file_unusable, F_SLICE(file, path), F_FAULT(&why));
-out:
 	buf_fini(&pem);
+}
+
+struct aliases_told {
+	struct slice path;
+	unsigned n;
+};
+
+static void tell_aliases_problem(void *arg, unsigned line, const struct fault *why)
+{
+	struct aliases_told *told = arg;
+
+	if (told->n++ < ALIASES_TOLD_MAX)
+		log_event(aliases_unusable, F_SLICE(file, told->path), F_NUMBER(line, line), F_FAULT(why));
+}
+
+/* The file of aliases, empty where there is none any more. */
+static void take_aliases(struct lookupd *d, int fd, struct slice path)
+{
+	struct aliases_told told = {.path = path};
+	struct aliases *aliases = NULL;
+	struct fault why = {0};
+	struct buf text;
+
+	buf_init(&text, ALIASES_FILE_MAX);
+	if (fd_slurp(fd, &text, &why) && aliases_parse(buf_slice(&text), tell_aliases_problem, &told, &aliases, &why)) {
+		aliases_destroy(d->aliases);
+		d->names.aliases = d->aliases = aliases;
+		log_event(file_taken, F_SLICE(file, path));
+	} else {
+		log_event(file_unusable, F_SLICE(file, path), F_FAULT(&why));
+	}
+	buf_fini(&text);
+}
+
+/* The names "key" and "aliases". */
+static void lookupd_file(void *daemon, int fd, struct slice name, struct slice path)
+{
+	struct lookupd *d = daemon;
+
+	if (slice_equal(name, SLICE("key")))
+		take_key(d, fd, path);
+	else if (slice_equal(name, SLICE("aliases")))
+		take_aliases(d, fd, path);
 	fd_close(&fd);
 }
 
@@ -149,7 +204,7 @@ static void lookupd_reload(void *daemon)
 	struct lookupd *d = daemon;
 	struct cache_limits limits;
 
-	lookupd_hostname(d);
+	lookupd_names(d);
 	lookupd_limits(d->service->settings, &limits);
 	cache_set_limits(d->cache, &limits);
 	lookupd_reconnect(d);
@@ -251,6 +306,8 @@ static void lookupd_destroy(void *daemon)
 	database_destroy(d->database);
 	cache_destroy(d->cache);
 	keys_destroy(d->keys);
+	aliases_destroy(d->aliases);
+	free(d->postmaster_rows);
 	buf_fini(&d->typical);
 	buf_fini(&d->sources);
 }

@@ -104,11 +104,22 @@ bool name_parse(struct slice path, struct slice otherwise, struct name *out)
 	if (n_domain == 0)
 		return false;
 	out->n = n_local + 1 + n_domain;
+	out->bare = at == SIZE_MAX;
 	out->local = slice_of(out->octets, n_local);
 	out->domain = slice_of(out->octets + n_local + 1, n_domain);
 	plus = slice_find(slice_tail(out->local, 1), '+');
 	out->base = plus == SIZE_MAX ? out->local : slice_head(out->local, plus + 1);
 	return true;
+}
+
+void name_copy(const struct name *from, struct name *to)
+{
+	memcpy(to->octets, from->octets, from->n);
+	to->n = from->n;
+	to->bare = from->bare;
+	to->local = slice_of(to->octets, from->local.n);
+	to->base = slice_of(to->octets, from->base.n);
+	to->domain = slice_of(to->octets + from->local.n + 1, from->domain.n);
 }
 
 struct slice name_whole(const struct name *n)

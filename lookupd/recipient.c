@@ -32,7 +32,7 @@ static bool sender_is_own(struct lookup *l, const struct recipient *r, const str
 	const struct rows *rows;
 	struct name user;
 
-	if (!name_parse(r->user, r->names.hostname, &user))
+	if (!name_parse(r->user, r->names->hostname, &user))
 		return false;
 	if (slice_equal(sender->domain, user.domain) &&
 	    (slice_equal(sender->local, user.local) || slice_equal(sender->base, user.local)))
@@ -60,7 +60,7 @@ static void evaluate_sender(struct lookup *l, struct recipient *r)
 		r->relay = r->user.n == 0 && relay_find(l, r, SLICE_EMPTY);
 		return;
 	}
-	if (!name_parse(r->reverse_path, r->names.hostname, &sender))
+	if (!name_parse(r->reverse_path, r->names->hostname, &sender))
 		return;
 	if (r->user.n > 0)
 		r->sender_owned = sender_is_own(l, r, &sender);
@@ -83,14 +83,25 @@ static void answer_user(struct lookup *l, struct recipient *r, const struct resi
 		lookup_fail(l, &why);
 }
 
+/* RFC 5321 4.5.1: it cannot be refused for good; who runs us must say who gets it. */
+static void answer_needed(struct lookup *l, struct recipient *r)
+{
+	struct fault why = {0};
+
+	r->needed = true;
+	fault_set(&why, "4.3.5", "nobody takes the mail for %.*s", SLICE_PRINTF(name_whole(&r->name)));
+	lookup_fail(l, &why);
+}
+
 /* Follows aliases with one target to the mailbox; a list is not opened here: queued's ask does that. */
 static void evaluate_recipient(struct lookup *l, struct recipient *r)
 {
 	bool past_alias = false;
 
 	for (unsigned depth = 0; depth <= ALIAS_DEPTH_MAX; depth++) {
-		struct resident found = resident_find(l, &r->name, past_alias);
-		struct name target;
+		struct resident found = resident_find(l, r->names, &r->name, past_alias);
+		struct resident_target target;
+		struct name name;
 
 		switch (found.kind) {
 		case RESIDENT_LATER:
@@ -110,13 +121,15 @@ static void evaluate_recipient(struct lookup *l, struct recipient *r)
 		case RESIDENT_ELSEWHERE:
 			r->recipient = depth == 0 ? RCPT_REMOTE : RCPT_LOCAL;
 			return;
+		case RESIDENT_NEEDED:
+			answer_needed(l, r);
+			return;
 		case RESIDENT_ALIAS:
 			r->recipient = RCPT_LOCAL;
-			if (found.rows->n_rows > 1 || !name_parse(rows_cell(found.rows, 0, 0), r->names.hostname, &target))
+			if (found.rows->n_rows > 1 || !resident_target(&found, 0, r->names, &r->name, &target, &name))
 				return;
-			past_alias = slice_equal(name_whole(&target), name_whole(&r->name));
-			if (!past_alias && !name_parse(rows_cell(found.rows, 0, 0), r->names.hostname, &r->name))
-				return;
+			past_alias = target.past_alias;
+			name_copy(&name, &r->name);
 		}
 	}
 }
@@ -126,14 +139,14 @@ void recipient_evaluate(struct lookup *l, void *arg)
 	struct recipient *r = arg;
 	struct fault why = {0};
 
-	r->relay = r->sender_owned = false;
+	r->relay = r->sender_owned = r->needed = false;
 	r->folder = SLICE_EMPTY;
 	r->quota_bytes = r->quota_messages = 0;
 	r->recipient = RCPT_REMOTE;
 	evaluate_sender(l, r);
 	if (r->forward_path.n == 0)
 		return;
-	if (!resident_name(&r->names, r->forward_path, &r->name)) {
+	if (!resident_name(r->names, r->forward_path, &r->name)) {
 		fault_set(&why, "5.1.3", "%.*s is no address", SLICE_PRINTF(r->forward_path));
 		lookup_fail(l, &why);
 		return;

@@ -9,13 +9,14 @@
 
 struct recipient {
 	/* the ask; borrowed */
-	struct local_names names;
+	const struct local_names *names;
 	struct ip client;
 	struct slice user, reverse_path, forward_path;
 	/* the answer */
 	enum rcpt_kind recipient;
 	enum sender_kind sender;
 	bool relay, sender_owned;
+	bool needed; /* it failed because nobody takes the mail for this postmaster or abuse */
 	struct slice folder; /* in folder_octets */
 	uint64_t quota_bytes, quota_messages; /* 0: none */
 	struct name name; /* of the recipient, after aliases */

@@ -15,6 +15,7 @@ struct routing_item {
 	struct slice path;
 	unsigned depth;
 	bool past_alias;
+	bool may_be_bare; /* it need not have a domain */
 };
 
 void routing_init(struct routing *r)
@@ -31,7 +32,7 @@ void routing_fini(struct routing *r)
 	arena_reset(&r->arena);
 }
 
-static void routing_add(struct lookup *l, struct routing *r, struct slice path, unsigned depth, bool past_alias)
+static void routing_add(struct lookup *l, struct routing *r, struct routing_item add)
 {
 	struct fault why = {0};
 	struct routing_item *item = arena_alloc(&r->arena, sizeof(*item), &why);
@@ -40,7 +41,7 @@ static void routing_add(struct lookup *l, struct routing *r, struct slice path, 
 		lookup_fail(l, &why);
 		return;
 	}
-	*item = (struct routing_item){NULL, path, depth, past_alias};
+	*item = add;
 	*r->last = item;
 	r->last = &item->next;
 }
@@ -88,6 +89,30 @@ static void routing_refuse(struct lookup *l, struct routing *r, struct slice pat
 	routing_put(l, r, &target);
 }
 
+static bool has_mailbox(struct slice mailboxes, struct slice name, struct slice *out)
+{
+	while (slice_cut(&mailboxes, '\n', out)) {
+		if (slice_equal_nocase(*out, name) && out->n <= IPC_HOST_MAX)
+			return true;
+	}
+	return false;
+}
+
+/* Which of the user's mailboxes; "" is where their mail goes. What they sent themselves is no place for others' mail. */
+static struct slice routing_mailbox(const struct routing *r, const struct resident *user, const struct name *n)
+{
+	struct slice mailboxes = rows_cell(user->rows, 0, USER_MAILBOXES), found;
+	struct slice detail = slice_tail(n->local, user->local.n + 1);
+
+	if (r->mailbox.n > 0)
+		return r->mailbox;
+	if (r->spam)
+		return has_mailbox(mailboxes, SLICE("spam"), &found) ? SLICE("spam") : SLICE_EMPTY;
+	if (r->detail_mailbox && detail.n > 0 && !slice_equal_nocase(detail, SLICE("sent")) && has_mailbox(mailboxes, detail, &found))
+		return found;
+	return SLICE_EMPTY;
+}
+
 static void routing_local(struct lookup *l, struct routing *r, struct slice path, const struct resident *user, const struct name *n)
 {
 	struct ipc_route_target target = {.kind = ROUTE_LOCAL, .forward_path = path};
@@ -98,6 +123,7 @@ static void routing_local(struct lookup *l, struct routing *r, struct slice path
 		lookup_fail(l, &why);
 		return;
 	}
+	target.mailbox = routing_mailbox(r, user, n);
 	target.quota_bytes = rows_number(user->rows, 0, USER_QUOTA_BYTES, 0);
 	target.quota_messages = rows_number(user->rows, 0, USER_QUOTA_MESSAGES, 0);
 	routing_put(l, r, &target);
@@ -167,9 +193,10 @@ static void routing_remote(struct lookup *l, struct routing *r, struct slice pat
 	routing_put(l, r, &target);
 }
 
-static void routing_open(struct lookup *l, struct routing *r, const struct routing_item *item, const struct name *n, const struct rows *alias)
+static void routing_open(struct lookup *l, struct routing *r, const struct routing_item *item, const struct name *n, const struct resident *alias)
 {
-	struct name target;
+	struct resident_target target;
+	struct name name;
 
 	if (!routing_first(l, r, 'a', n))
 		return;
@@ -177,44 +204,72 @@ static void routing_open(struct lookup *l, struct routing *r, const struct routi
 		routing_refuse(l, r, item->path, "5.4.6", "too many aliases lead to it, one behind the other");
 		return;
 	}
-	for (size_t i = 0; i < alias->n_rows; i++) {
-		struct slice path = rows_cell(alias, i, 0);
-		bool self = name_parse(path, r->names.hostname, &target) && slice_equal(name_whole(&target), name_whole(n));
+	for (size_t i = 0; i < alias->rows->n_rows; i++) {
+		bool sound = resident_target(alias, i, r->names, n, &target, &name); /* what is no address is refused in its turn */
 
-		routing_add(l, r, path, item->depth + 1, self);
+		routing_add(l, r, (struct routing_item){.path = target.path, .depth = item->depth + 1, .past_alias = sound && target.past_alias,
+							.may_be_bare = alias->source == RESIDENT_FILE});
+	}
+}
+
+/* RFC 5321 4.5.1: it cannot be refused for good; who runs us must say who gets it. */
+static void routing_needed(struct lookup *l, struct routing *r, struct slice path)
+{
+	struct fault why = {0};
+
+	r->needed = true;
+	fault_set(&why, "4.3.5", "nobody takes the mail for %.*s", SLICE_PRINTF(path));
+	lookup_fail(l, &why);
+}
+
+/* The end of a way: path is what is found, no alias. */
+static void routing_end(struct lookup *l, struct routing *r, struct slice path, const struct name *n, const struct resident *found)
+{
+	switch (found->kind) {
+	case RESIDENT_USER:
+		routing_local(l, r, path, found, n);
+		return;
+	case RESIDENT_NOBODY:
+		routing_refuse(l, r, path, "5.1.1", "there is no such user");
+		return;
+	case RESIDENT_DISABLED:
+		routing_refuse(l, r, path, "5.2.1", "this address is switched off");
+		return;
+	case RESIDENT_NEEDED:
+		routing_needed(l, r, path);
+		return;
+	case RESIDENT_RELAYED:
+	case RESIDENT_ELSEWHERE:
+		if (r->mailbox.n > 0) /* it would be another host's */
+			routing_refuse(l, r, path, "5.1.1", "there is no such user");
+		else
+			routing_remote(l, r, path, n);
+		return;
+	case RESIDENT_LATER:
+	case RESIDENT_ALIAS:
+		return;
 	}
 }
 
 static void routing_item_evaluate(struct lookup *l, struct routing *r, const struct routing_item *item)
 {
-	struct slice path = item->path;
-	bool whole = slice_find(path, '@') != SIZE_MAX;
+	bool whole = slice_find(item->path, '@') != SIZE_MAX;
 	struct resident found;
 	struct name name;
 
-	if (path.n > IPC_PATH_MAX || (item->depth > 0 && !whole) || !resident_name(&r->names, path, &name)) {
-		routing_refuse(l, r, slice_head(path, 320), "5.1.3", "this is no address");
+	if (item->path.n > IPC_PATH_MAX || !resident_name(r->names, item->path, &name) || (name.bare && !item->may_be_bare)) {
+		routing_refuse(l, r, slice_head(item->path, 320), "5.1.3", "this is no address");
 		return;
 	}
-	found = resident_find(l, &name, item->past_alias);
+	found = resident_find(l, r->names, &name, item->past_alias);
+	if (r->look != NULL && found.kind != RESIDENT_LATER)
+		r->look(r->look_arg, item->depth, &name, &found);
 	if (found.kind == RESIDENT_LATER)
 		return;
-	if (found.kind == RESIDENT_ALIAS) {
-		routing_open(l, r, item, &name, found.rows);
-		return;
-	}
-	if (!whole)
-		path = name_whole(&name);
-	if (item->depth > 0 && !routing_first(l, r, 'e', &name))
-		return;
-	if (found.kind == RESIDENT_USER)
-		routing_local(l, r, path, &found, &name);
-	else if (found.kind == RESIDENT_NOBODY || (!whole && found.kind == RESIDENT_ELSEWHERE)) /* hostname is not ours to send to */
-		routing_refuse(l, r, path, "5.1.1", "there is no such user");
-	else if (found.kind == RESIDENT_DISABLED)
-		routing_refuse(l, r, path, "5.2.1", "this address is switched off");
-	else
-		routing_remote(l, r, path, &name);
+	if (found.kind == RESIDENT_ALIAS)
+		routing_open(l, r, item, &name, &found);
+	else if (item->depth == 0 || routing_first(l, r, 'e', &name))
+		routing_end(l, r, whole ? item->path : name_whole(&name), &name, &found);
 }
 
 /* From the beginning, with nothing left of the run before. */
@@ -225,6 +280,7 @@ static void routing_reset(struct routing *r)
 	arena_reset(&r->arena);
 	buf_reset(&r->targets);
 	r->n_targets = 0;
+	r->needed = false;
 	r->first = NULL;
 	r->last = &r->first;
 }
@@ -235,8 +291,8 @@ void routing_evaluate(struct lookup *l, void *arg)
 	size_t n = 0;
 
 	routing_reset(r);
-	r->sender_domain = name_parse(r->reverse_path, r->names.hostname, &r->sender) ? r->sender.domain : SLICE_EMPTY;
-	routing_add(l, r, r->forward_path, 0, false);
+	r->sender_domain = name_parse(r->reverse_path, r->names->hostname, &r->sender) ? r->sender.domain : SLICE_EMPTY;
+	routing_add(l, r, (struct routing_item){.path = r->forward_path, .past_alias = r->mailbox.n > 0, .may_be_bare = true});
 	for (struct routing_item *item = r->first; item != NULL && !l->failed; item = item->next) {
 		if (++n > ROUTING_TARGETS_MAX + 1) {
 			routing_refuse(l, r, r->forward_path, "5.4.6", "its aliases have too many targets");

@@ -2,7 +2,7 @@
  * Touches: the cache, through lookup_get.
  *
  * Lists and lists in lists are opened breadth first; an address is opened once, so loops end; a target that is the alias itself is the user of that
- * name. At most ROUTING_DEPTH_MAX aliases one behind the other and ROUTING_TARGETS_MAX targets; beyond, the rest is refused, 5.4.6. */
+ * name; +detail is not handed on to targets. At most ROUTING_DEPTH_MAX aliases one behind the other and ROUTING_TARGETS_MAX targets; beyond, the rest is refused, 5.4.6. */
 #pragma once
 
 #include "common/base/arena.h"
@@ -15,16 +15,22 @@
 #define ROUTING_TARGETS_MAX 10000
 
 struct routing_item;
+/* Who an address on the way is, for whoever explains it: n is the path's name, depth aliases were before it. */
+typedef void routing_look_fn(void *arg, unsigned depth, const struct name *n, const struct resident *found);
 
 struct routing {
 	/* the ask; borrowed */
-	struct local_names names;
+	const struct local_names *names;
 	struct slice reverse_path, forward_path;
 	struct slice mailbox; /* not empty: forward_path is a user, and it goes there, past aliases */
 	bool spam;            /* it goes to the mailbox spam of those who have one */
+	bool detail_mailbox;  /* the setting */
+	routing_look_fn *look; /* NULL: nobody wants to know */
+	void *look_arg;
 	/* the answer: route_target records */
 	struct buf targets;
 	size_t n_targets;
+	bool needed; /* it failed because nobody takes the mail for this postmaster or abuse */
 	/* while it is made */
 	struct arena arena;
 	struct table seen;

@@ -61,6 +61,8 @@
 	EVENT(database_lost, WARNING, "PostgreSQL does not answer; what is known is served, the rest is temporary.")  \
 	EVENT(database_failed, WARNING, "PostgreSQL refused a question.")                                             \
 	EVENT(aliases_unusable, WARNING, "A line of the aliases' file was passed over; the reason says why.")         \
+	EVENT(postmaster_missing, WARNING, "Nobody takes the mail for postmaster or abuse of a domain of ours (RFC 5321 4.5.1); it is "  \
+		"put off until an alias, a user, the setting postmaster or aliases_file takes it.")                           \
 	EVENT(cache_dropped, INFO, "All cached answers were dropped.")                                                \
 	EVENT(dns_failed, WARNING, "No name server answers.")                                                         \
 	EVENT(key_loaded, INFO, "A private key is ready to sign.")                                                    \

@@ -3,6 +3,7 @@
 #include "t/unit/lookupd/fake.h"
 
 #include "common/base/arena.h"
+#include "lookupd/aliases.h"
 
 static const struct fake_row rows[] = {
 	{QUERY_domain, "test.com", "local|t|list"},
@@ -10,7 +11,7 @@ static const struct fake_row rows[] = {
 	{QUERY_domain, "gate.example", "relay|t|any"},
 	{QUERY_domain, "list.example", "relay|t|list"},
 	{QUERY_domain, "all.example", "local|t|list"},
-	{QUERY_user, "test test.com", "{X}y||1000|t|sales@test.com\n@own.example"},
+	{QUERY_user, "test test.com", "{X}y||1000|t|sales@test.com\n@own.example|30"},
 	{QUERY_user, "a+b test.com", "{X}y|||t|"},
 	{QUERY_user, "own test.com", "{X}y|a/b|0|t|"},
 	{QUERY_user, "gone test.com", "{X}y|||f|"},
@@ -33,6 +34,7 @@ static const struct fake_row rows[] = {
 	{QUERY_relay, "2001:db8::1", "test.com"},
 };
 
+static struct local_names local = {SLICE("mx.test.com"), SLICE("test@test.com"), NULL, NULL};
 static struct fake *f;
 static struct recipient r;
 static struct lookup l;
@@ -51,7 +53,7 @@ static void finish(struct lookup *lookup, void *arg, const struct fault *why)
 
 static void ask(const char *client, const char *user, const char *from, const char *to)
 {
-	r = (struct recipient){.names = {SLICE("mx.test.com"), SLICE("test@test.com")},
+	r = (struct recipient){.names = &local,
 			       .user = slice_of_cstr(user),
 			       .reverse_path = slice_of_cstr(from),
 			       .forward_path = slice_of_cstr(to)};
@@ -171,6 +173,70 @@ static void a_folder_that_leads_elsewhere_is_a_temporary_failure(void **state)
 	assert_true(failed);
 }
 
+static void the_quota_by_messages_is_answered_too(void **state)
+{
+	(void)state;
+	ask("192.0.2.9", "", "", "one@test.com");
+	assert_int_equal(r.quota_messages, 30);
+	ask("192.0.2.9", "", "", "own@test.com");
+	assert_int_equal(r.quota_messages, 0);
+}
+
+static void the_hosts_own_names_are_local_where_the_file_has_them(void **state)
+{
+	static const struct {
+		const char *to;
+		enum rcpt_kind kind;
+		const char *folder;
+	} cases[] = {
+		{"root@mx.test.com", RCPT_LOCAL, "test.com/test/"},
+		{"ROOT@MX.Test.com", RCPT_LOCAL, "test.com/test/"},
+		{"root", RCPT_LOCAL, "test.com/test/"},
+		{"cron+x@mx.test.com", RCPT_LOCAL, "test.com/test/"},
+		{"many@mx.test.com", RCPT_LOCAL, ""},
+		{"ghost@mx.test.com", RCPT_UNKNOWN, ""},
+		{"stranger", RCPT_UNKNOWN, ""},
+		{"stranger@mx.test.com", RCPT_REMOTE, ""},
+		{"root@test.com", RCPT_UNKNOWN, ""},
+		{"root@far.example", RCPT_REMOTE, ""},
+	};
+	struct fault why;
+	struct aliases *aliases;
+
+	(void)state;
+	assert_true(aliases_parse(SLICE("root: test@test.com\ncron: Root\nmany: root, ghost\nghost: nobody\n"), NULL, NULL, &aliases, &why));
+	local.aliases = aliases;
+	for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+		ask("198.51.100.1", "", "ann@far.example", cases[i].to);
+		if (failed || r.recipient != cases[i].kind || !slice_equal(r.folder, slice_of_cstr(cases[i].folder)))
+			fail_msg("%s: failed %d kind %d folder %.*s", cases[i].to, failed, (int)r.recipient, SLICE_PRINTF(r.folder));
+	}
+	local.aliases = NULL;
+	aliases_destroy(aliases);
+}
+
+/* RFC 5321 4.5.1. */
+static void postmaster_of_a_domain_of_ours_is_never_unknown(void **state)
+{
+	struct rows *rows_of_setting = rows_create(1, 1, &local.postmaster);
+
+	(void)state;
+	ask("192.0.2.9", "", "", "abuse@test.com");
+	assert_true(failed && r.needed && fault.class == FAULT_TEMPORARY);
+	assert_string_equal(fault_status(&fault), "4.3.5");
+	local.postmaster_rows = rows_of_setting;
+	ask("192.0.2.9", "", "", "abuse@test.com");
+	assert_true(!failed && r.recipient == RCPT_LOCAL);
+	ask("192.0.2.9", "", "", "Postmaster@test.com");
+	assert_true(!failed && r.recipient == RCPT_LOCAL && slice_equal(r.folder, SLICE("test.com/test/")));
+	ask("192.0.2.9", "", "", "postmaster@off.example");
+	assert_int_equal(r.recipient, RCPT_DISABLED);
+	ask("192.0.2.9", "", "", "postmaster@list.example");
+	assert_int_equal(r.recipient, RCPT_UNKNOWN);
+	local.postmaster_rows = NULL;
+	free(rows_of_setting);
+}
+
 static void what_is_no_address_is_refused(void **state)
 {
 	static const char *const wrong[] = {"@test.com", "test@", "a\x01@test.com", "\xff\xfe@test.com", "\"a\\\"@test.com"};
@@ -203,7 +269,7 @@ static void a_cold_cache_is_asked_for_all_it_can_at_once(void **state)
 	size_t rounds = 0;
 
 	(void)state;
-	r = (struct recipient){.names = {SLICE("mx.test.com"), SLICE("")}, .reverse_path = SLICE("a@far.example"), .forward_path = SLICE("test+x@test.com")};
+	r = (struct recipient){.names = &local, .reverse_path = SLICE("a@far.example"), .forward_path = SLICE("test+x@test.com")};
 	finished = false;
 	lookup_start(&l, f->loop, f->cache, recipient_evaluate, finish, &r);
 	assert_int_equal(f->n_pending, 2); /* both domains */
@@ -241,7 +307,7 @@ static void a_database_that_is_away_gives_a_temporary_failure(void **state)
 static void an_ask_that_ends_early_leaves_nothing(void **state)
 {
 	(void)state;
-	r = (struct recipient){.names = {SLICE("mx.test.com"), SLICE("")}, .forward_path = SLICE("test@test.com")};
+	r = (struct recipient){.names = &local, .forward_path = SLICE("test@test.com")};
 	finished = false;
 	lookup_start(&l, f->loop, f->cache, recipient_evaluate, finish, &r);
 	assert_false(finished);
@@ -258,6 +324,9 @@ int main(void)
 		T(recipients_are_what_the_tables_say),
 		T(senders_are_what_the_tables_say),
 		T(a_folder_that_leads_elsewhere_is_a_temporary_failure),
+		T(the_quota_by_messages_is_answered_too),
+		T(the_hosts_own_names_are_local_where_the_file_has_them),
+		T(postmaster_of_a_domain_of_ours_is_never_unknown),
 		T(what_is_no_address_is_refused),
 		T(a_warm_cache_answers_within_the_call),
 		T(a_cold_cache_is_asked_for_all_it_can_at_once),

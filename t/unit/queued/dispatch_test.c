@@ -114,6 +114,72 @@ static void destinations_are_forgotten_with_their_last_delivery(void **state)
 	assert_int_equal(w->q.dispatch.remote.n_under_way, 0);
 }
 
+static void what_the_route_says_of_a_user_goes_along(void **state)
+{
+	(void)state;
+	queued_begin();
+	w->route_mailbox = SLICE("spam");
+	send_many("ann@local.test +spam", 1);
+	UNTIL(w->n_seen == 1);
+	assert_true(w->asked_spam);
+	assert_string_equal(w->seen[0].mailbox, "spam");
+	assert_int_equal(w->seen[0].quota_messages, 30);
+	assert_string_equal(w->seen[0].username, "");
+}
+
+static void a_copy_for_a_mailbox_is_asked_for_as_one(void **state)
+{
+	(void)state;
+	queued_begin();
+	send_many("bob@far.test carol@local.test =sent", 1);
+	UNTIL(w->n_seen == 2);
+	assert_string_equal(w->asked_mailbox, "sent");
+	assert_false(w->asked_spam);
+	assert_int_equal(n_delivered_to("carol@local.test"), 1);
+}
+
+static void different_credentials_never_share_a_delivery(void **state)
+{
+	(void)state;
+	queued_begin();
+	send_many("a@smart-one.test b@smart-two.test c@smart-one.test d@smart.test", 1);
+	UNTIL(w->n_seen == 3);
+	assert_string_equal(seen_to("a@smart-one.test c@smart-one.test")->username, "one");
+	assert_string_equal(seen_to("a@smart-one.test c@smart-one.test")->password, "secret");
+	assert_string_equal(seen_to("b@smart-two.test")->username, "two");
+	assert_string_equal(seen_to("d@smart.test")->username, "");
+	for (size_t i = 0; i < 3; i++)
+		assert_string_equal(w->seen[i].host, "smart.test");
+	UNTIL(w->n_answered == 1);
+	assert_int_equal(log_count("secret"), 0);
+}
+
+static void a_message_is_alone_with_one_recipient_that_is_no_list(void **state)
+{
+	static const struct {
+		const char *to;
+		size_t n_seen;
+		bool alone;
+	} cases[] = {
+		{"ann@local.test", 1, true},
+		{"bob@far.test", 1, true},
+		{"bob@far.test carol@local.test =sent", 2, true},
+		{"ann@local.test bob@far.test", 2, false},
+		{"all@list.test", 2, false},
+	};
+	size_t n = 0;
+
+	(void)state;
+	queued_begin();
+	for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+		send_many(cases[i].to, 1);
+		UNTIL(w->n_seen == n + cases[i].n_seen);
+		for (; n < w->n_seen; n++)
+			if (w->seen[n].alone != cases[i].alone)
+				fail_msg("%s: alone %d at %s", cases[i].to, w->seen[n].alone, w->seen[n].to);
+	}
+}
+
 #define DISPATCH_TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -124,6 +190,10 @@ int main(void)
 		DISPATCH_TEST(one_destination_is_served_in_the_order_of_arrival),
 		DISPATCH_TEST(limits_hold_and_a_reload_moves_them),
 		DISPATCH_TEST(a_deliverd_that_is_away_is_waited_for),
+		DISPATCH_TEST(what_the_route_says_of_a_user_goes_along),
+		DISPATCH_TEST(a_copy_for_a_mailbox_is_asked_for_as_one),
+		DISPATCH_TEST(different_credentials_never_share_a_delivery),
+		DISPATCH_TEST(a_message_is_alone_with_one_recipient_that_is_no_list),
 		DISPATCH_TEST(destinations_are_forgotten_with_their_last_delivery),
 	};
 

@@ -1,7 +1,7 @@
 /* t/unit/queued/world.h: a whole queued in one process and one loop, with a clock that the test moves and peers that do as their addresses say.
  *
  * Domains tell where mail goes: local.test is local; list.test is an alias for ann@local.test, fail-bob@far.test and defer-carl@far.test;
- * refused.test is refused for good; down.test has no answer now; all others are remote, host the domain itself.
+ * smart-USER.test is one host, with user USER and password "secret" of it; refused.test is refused for good; down.test has no answer now; all others are remote, host the domain itself.
  * Local-parts tell what becomes of it: fail-…, defer-…, hold-… (no answer until the test says so), crash-… (the deliverd dies); all others are delivered. */
 #pragma once
 
@@ -47,6 +47,9 @@ struct seen {
 	char to[2048]; /* "ann@local.test bob@local.test" */
 	size_t n_to;
 	char content[4096];
+	char username[64], password[64], mailbox[64];
+	uint64_t quota_messages;
+	bool alone;
 	struct ipc_request *held;
 	uint32_t held_index;
 };
@@ -63,6 +66,9 @@ struct world {
 	size_t n_seen;
 	unsigned n_answered, n_refused;
 	bool ended, lookupd_is_down;
+	struct slice route_mailbox;
+	bool asked_spam;
+	char asked_mailbox[64]; /* of the last route_ask that had one */
 	int log;
 };
 
@@ -170,12 +176,20 @@ static void target_put(struct buf *out, const char *path, enum route_kind kind)
 	struct ipc_route_target t = {.kind = (uint8_t)kind, .forward_path = slice_of_cstr(path)};
 	struct slice domain = slice_tail(t.forward_path, slice_find_last(t.forward_path, '@') + 1);
 
-	if (kind == ROUTE_LOCAL)
+	if (kind == ROUTE_LOCAL) {
 		t.folder = SLICE("local.test/box");
+		t.mailbox = w->route_mailbox;
+		t.quota_messages = 30;
+	}
 	else if (kind == ROUTE_REMOTE) {
 		t.host = domain;
 		t.port = 25;
 		t.mx = true;
+		if (slice_starts(domain, SLICE("smart-"))) {
+			t.host = SLICE("smart.test");
+			t.username = slice_head(slice_tail(domain, 6), domain.n - 11);
+			t.password = SLICE("secret");
+		}
 	} else
 		fault_set(&t.why, "5.1.1", "there is no mailbox %s", path);
 	assert_true(ipc_put_route_target(out, &t));
@@ -193,6 +207,9 @@ static void lookupd_handle(void *arg, struct ipc_request *request, const struct 
 	buf_init(&targets, 65536);
 	assert_int_equal(m->type, IPC_TYPE_route_ask);
 	assert_true(slice_cstr(m->route_ask.forward_path, path, sizeof(path), &why));
+	w->asked_spam = m->route_ask.spam;
+	if (m->route_ask.mailbox.n > 0)
+		assert_true(slice_cstr(m->route_ask.mailbox, w->asked_mailbox, sizeof(w->asked_mailbox), &why));
 	if (w->lookupd_is_down || strstr(path, "@down.test") != NULL) {
 		fault_set(&why, "5.4.4", "PostgreSQL does not answer"); /* even where lookupd were to call it permanent, it is not */
 		ipc_answer_fault(request, &why);
@@ -267,6 +284,9 @@ static void deliverd_handle(void *arg, struct ipc_request *request, const struct
 	*seen = (struct seen){.role = self == &w->local ? IPC_ROLE_LOCAL : IPC_ROLE_REMOTE};
 	assert_true(slice_cstr(ask->id, seen->id, sizeof(seen->id), &why) && slice_cstr(ask->host, seen->host, sizeof(seen->host), &why) &&
 		    slice_cstr(ask->reverse_path, seen->reverse_path, sizeof(seen->reverse_path), &why));
+	assert_true(slice_cstr(ask->username, seen->username, sizeof(seen->username), &why) &&
+		    slice_cstr(ask->password, seen->password, sizeof(seen->password), &why));
+	seen->alone = ask->alone;
 	content_read(*fd, seen->id, seen->content, sizeof(seen->content));
 	buf_init(&results, 1 << 20);
 	while (ipc_next_deliver_recipient(&recipients, &r, &broken)) {
@@ -275,6 +295,8 @@ static void deliverd_handle(void *arg, struct ipc_request *request, const struct
 		if (used + r.forward_path.n + 2 < sizeof(seen->to))
 			(void)snprintf(seen->to + used, sizeof(seen->to) - used, "%s%.*s", used > 0 ? " " : "", SLICE_PRINTF(r.forward_path));
 		seen->n_to++;
+		seen->quota_messages = r.quota_messages;
+		assert_true(slice_cstr(r.mailbox, seen->mailbox, sizeof(seen->mailbox), &why));
 		crash |= slice_starts(r.forward_path, SLICE("crash-"));
 		if (slice_starts(r.forward_path, SLICE("hold-"))) {
 			seen->held = request;
@@ -482,7 +504,7 @@ struct mail {
 	bool answered;
 };
 
-/* An encoded envelope; to: addresses with a space between. */
+/* An encoded envelope; to: addresses with a space between; =NAME is the mailbox of the one before, +spam marks the message. */
 static void mail_envelope(struct mail *m, const char *from, const char *to)
 {
 	struct envelope_recipient recipients[200];
@@ -490,8 +512,14 @@ static void mail_envelope(struct mail *m, const char *from, const char *to)
 	struct slice rest = slice_of_cstr(to), word;
 
 	memset(recipients, 0, sizeof(recipients));
-	while (slice_word(&rest, &word))
-		recipients[e.n_recipients++].forward_path = word;
+	while (slice_word(&rest, &word)) {
+		if (slice_equal(word, SLICE("+spam")))
+			e.spam = true;
+		else if (slice_starts(word, SLICE("=")))
+			recipients[e.n_recipients - 1].mailbox = slice_tail(word, 1);
+		else
+			recipients[e.n_recipients++].forward_path = word;
+	}
 	buf_init(&m->envelope, 65536);
 	assert_true(envelope_encode(&e, &m->envelope));
 }
