@@ -160,7 +160,6 @@ static void take_aliases(struct lookupd *d, int fd, struct slice path)
 	if (fd_slurp(fd, &text, &why) && aliases_parse(buf_slice(&text), tell_aliases_problem, &told, &aliases, &why)) {
 		aliases_destroy(d->aliases);
 		d->names.aliases = d->aliases = aliases;
-		log_event(file_taken, F_SLICE(file, path));
 	} else {
 		log_event(file_unusable, F_SLICE(file, path), F_FAULT(&why));
 	}

@@ -20,11 +20,12 @@
 
 #define SYSLOG_SOCKET "/dev/log"
 #define RESOLV_CONF_MAX 65536
+#define ALIASES_MAX (1u << 20)
 
 void files_init(struct files *f)
 {
 	*f = (struct files){.log = -1, .settings_public = -1, .settings_secret = -1, .certificate = -1, .key = -1,
-			    .resolv = -1};
+			    .aliases = -1, .resolv = -1};
 }
 
 void files_fini(struct files *f)
@@ -35,6 +36,7 @@ void files_fini(struct files *f)
 	fd_close(&f->certificate);
 	fd_close(&f->key);
 	fd_close(&f->resolv);
+	fd_close(&f->aliases);
 	free(f->certificate_path);
 	free(f->key_path);
 	files_init(f);
@@ -203,6 +205,34 @@ enum files_look files_look_resolv(struct files *f, const struct settings *s, str
 	return FILES_CHANGED;
 }
 
+/* ---- aliases_file ---- */
+
+enum files_look files_look_aliases(struct files *f, const struct settings *s, struct fault *why)
+{
+	char path[PATH_MAX];
+	struct stamp now;
+	struct buf text;
+	bool ok;
+	int fd = -1;
+
+	if (!slice_cstr(s->aliases_file, path, sizeof(path), why))
+		return FILES_REFUSED;
+	now = stamp_of(path);
+	if (f->aliases >= 0 && stamp_equal(&now, &f->aliases_stamp))
+		return FILES_SAME;
+	if (f->aliases < 0 && now.there && stamp_equal(&now, &f->aliases_stamp))
+		return FILES_SAME; /* as little to be used as before */
+	f->aliases_stamp = now;
+	buf_init(&text, ALIASES_MAX);
+	ok = (!now.there || fd_slurp_path(path, &text, NULL, why)) && sealed_make("aliases", buf_slice(&text), &fd, why);
+	buf_fini(&text);
+	if (!ok)
+		return FILES_REFUSED;
+	fd_close(&f->aliases);
+	f->aliases = fd;
+	return FILES_CHANGED;
+}
+
 bool files_load(struct files *f, const struct settings *s, int terminal, struct fault *why)
 {
 	files_init(f);
@@ -211,6 +241,9 @@ bool files_load(struct files *f, const struct settings *s, int terminal, struct 
 	    settings_seal(s, SETTINGS_PRINT_CHANGED, &f->settings_secret, why) && pair_load(f, s, why)) {
 		/* Without it resolvd asks 127.0.0.1, as the C library does; the file may come later. */
 		(void)files_look_resolv(f, s, NULL);
+		/* Told at the first look. */
+		if (files_look_aliases(f, s, NULL) == FILES_REFUSED)
+			f->aliases_stamp = (struct stamp){0};
 		return true;
 	}
 	files_fini(f);

@@ -84,7 +84,7 @@ static void take(struct master *m, struct settings *settings, const struct files
 	LIST_EACH(node, &m->children) {
 		struct child *c = LIST_ENTRY(node, struct child, node);
 
-		child_send(c, BATCH_LOG | BATCH_KEY | BATCH_CERTIFICATE | BATCH_RESOLV |
+		child_send(c, BATCH_LOG | BATCH_KEY | BATCH_CERTIFICATE | BATCH_RESOLV | BATCH_ALIASES |
 				      (c->slot->kind->in_place ? BATCH_SETTINGS : 0));
 	}
 	LIST_EACH(node, &m->slots) {
@@ -169,12 +169,26 @@ static void look_resolv(struct master *m)
 	}
 }
 
+static void look_aliases(struct master *m)
+{
+	struct fault why = {0};
+	enum files_look look = files_look_aliases(&m->files, m->settings, &why);
+
+	if (look == FILES_REFUSED) {
+		log_event(file_unusable, F_SLICE(file, m->settings->aliases_file), F_FAULT(&why));
+	} else if (look == FILES_CHANGED) {
+		log_event(file_taken, F_SLICE(file, m->settings->aliases_file));
+		children_send(m, BATCH_ALIASES);
+	}
+}
+
 static void look(struct master *m)
 {
 	if (m->stage > MASTER_RUNNING)
 		return;
 	look_pair(m);
 	look_resolv(m);
+	look_aliases(m);
 	if (files_look_syslog(&m->files, m->settings, m->terminal, NULL) == FILES_CHANGED) {
 		own_log_reopen(m);
 		children_send(m, BATCH_LOG);

@@ -99,6 +99,7 @@ class Tassis:
             "spool_dir": self.spool,
             "mail_dir": self.mail,
             "state_dir": self.folder / "state",
+            "aliases_file": self.folder / "aliases",
             "log_to": "file",
             "log_file": self.log,
             "log_level": "debug",

@@ -19,7 +19,7 @@
 
 struct world {
 	char dir[64];
-	char certificate[96], key[96];
+	char certificate[96], key[96], aliases[96];
 	struct settings *settings;
 	struct files files;
 };
@@ -63,8 +63,10 @@ static int set_up(void **state)
 	assert_non_null(mkdtemp(w->dir));
 	(void)snprintf(w->certificate, sizeof(w->certificate), "%s/certificate", w->dir);
 	(void)snprintf(w->key, sizeof(w->key), "%s/key", w->dir);
+	(void)snprintf(w->aliases, sizeof(w->aliases), "%s/aliases", w->dir);
 	renew(w, "first.example", true, true);
-	n = snprintf(text, sizeof(text), "tls_certificate = %s\ntls_key = %s\nlog_to = stderr\n", w->certificate, w->key);
+	n = snprintf(text, sizeof(text), "tls_certificate = %s\ntls_key = %s\nlog_to = stderr\naliases_file = %s\n",
+		     w->certificate, w->key, w->aliases);
 	buf_init(&problems, 4096);
 	assert_true(settings_parse(slice_of(text, (size_t)n), "main.conf", &w->settings, &problems));
 	buf_fini(&problems);
@@ -81,6 +83,7 @@ static int tear_down(void **state)
 	settings_destroy(w->settings);
 	(void)unlink(w->certificate);
 	(void)unlink(w->key);
+	(void)unlink(w->aliases);
 	assert_int_equal(rmdir(w->dir), 0);
 	free(w);
 	return 0;
@@ -171,6 +174,56 @@ static void file_that_has_gone_leaves_the_old_pair(void **state)
 	assert_int_equal(files_look_pair(&w->files, w->settings, &why), FILES_CHANGED);
 }
 
+static size_t size_of(int fd)
+{
+	char octets[64];
+	ssize_t n = pread(fd, octets, sizeof(octets), 0);
+
+	assert_true(n >= 0);
+	return (size_t)n;
+}
+
+static void aliases_come_change_and_go_by_themselves(void **state)
+{
+	struct world *w = *state;
+	struct fault why = {0};
+
+	assert_int_equal(size_of(w->files.aliases), 0); /* there is no such file */
+	assert_int_equal(files_look_aliases(&w->files, w->settings, &why), FILES_SAME);
+	write_text(w->aliases, SLICE("root: ann@example.org\n"));
+	assert_int_equal(files_look_aliases(&w->files, w->settings, &why), FILES_CHANGED);
+	assert_true(hands_over(w->files.aliases, w->aliases));
+	assert_int_equal(files_look_aliases(&w->files, w->settings, &why), FILES_SAME);
+	assert_int_equal(unlink(w->aliases), 0);
+	assert_int_equal(files_look_aliases(&w->files, w->settings, &why), FILES_CHANGED);
+	assert_int_equal(size_of(w->files.aliases), 0);
+}
+
+static void aliases_that_cannot_be_read_are_told_once_and_the_old_ones_stay(void **state)
+{
+	struct world *w = *state;
+	struct fault why = {0};
+	struct buf large;
+
+	write_text(w->aliases, SLICE("root: ann@example.org\n"));
+	assert_int_equal(files_look_aliases(&w->files, w->settings, &why), FILES_CHANGED);
+	buf_init(&large, 2 << 20);
+	for (unsigned i = 0; i < 100000; i++)
+		buf_append_cstr(&large, "# and so on\n");
+	write_text(w->aliases, buf_slice(&large));
+	buf_fini(&large);
+	assert_int_equal(files_look_aliases(&w->files, w->settings, &why), FILES_REFUSED);
+	assert_non_null(strstr(why.text, w->aliases));
+	assert_int_equal(files_look_aliases(&w->files, w->settings, &why), FILES_SAME);
+	assert_int_equal(size_of(w->files.aliases), 22);
+	/* at a start it is told at the first look, once */
+	files_fini(&w->files);
+	assert_true(files_load(&w->files, w->settings, STDERR_FILENO, &why));
+	assert_int_equal(w->files.aliases, -1);
+	assert_int_equal(files_look_aliases(&w->files, w->settings, &why), FILES_REFUSED);
+	assert_int_equal(files_look_aliases(&w->files, w->settings, &why), FILES_SAME);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -180,6 +233,8 @@ int main(void)
 						tear_down),
 		cmocka_unit_test_setup_teardown(text_without_a_certificate_is_refused_by_its_name, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(file_that_has_gone_leaves_the_old_pair, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(aliases_come_change_and_go_by_themselves, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(aliases_that_cannot_be_read_are_told_once_and_the_old_ones_stay, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
