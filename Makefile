@@ -7,6 +7,8 @@ SBINDIR ?= $(PREFIX)/sbin
 LIBEXECDIR ?= $(PREFIX)/libexec/tassis
 SHAREDIR ?= $(PREFIX)/share/tassis
 MANDIR ?= $(PREFIX)/share/man
+# Where systemd looks for units; elsewhere they only lie in SHAREDIR.
+UNITDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),$(PREFIX)/lib/systemd/system)
 SYSCONFDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/etc,$(PREFIX)/etc)/tassis
 BUILD ?= build
 CC ?= cc
@@ -111,6 +113,7 @@ INSTALL ?= install
 D = $(DESTDIR)
 ACCOUNTS := tassis-in tassis-sub tassis-lookup tassis-dns tassis-queue tassis-out tassis-pg vmail
 MAN_PAGES := $(wildcard man/*.[1-9])
+UNITS := tassis.service tassis-postgresql.service
 # The paths that the script and the pages name are those of this installation.
 FILL = sed -e 's|@LIBEXECDIR@|$(LIBEXECDIR)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' -e 's|@SHAREDIR@|$(SHAREDIR)|g' -e 's|@SBINDIR@|$(SBINDIR)|g' \
 	-e 's|@VERSION@|$(VERSION)|g'
@@ -122,6 +125,11 @@ install: $(BUILT)
 	$(INSTALL) -m 644 schema/*.sql $(D)$(SHAREDIR)/schema
 	for file in etc/dovecot/*; do [ ! -f $$file ] || $(INSTALL) -m 644 $$file $(D)$(SHAREDIR)/dovecot; done
 	$(INSTALL) -m 644 etc/main.conf $(D)$(SHAREDIR)/main.conf
+	set -e; for dir in $(SHAREDIR) $(UNITDIR); do $(INSTALL) -d $(D)$$dir; for unit in $(UNITS); do \
+		$(FILL) etc/$$unit | $(INSTALL) -m 644 /dev/stdin $(D)$$dir/$$unit; done; done
+	$(INSTALL) -d $(D)$(SHAREDIR)/fail2ban/filter.d $(D)$(SHAREDIR)/fail2ban/jail.d
+	$(INSTALL) -m 644 etc/fail2ban/filter.d/tassis.conf $(D)$(SHAREDIR)/fail2ban/filter.d
+	$(INSTALL) -m 644 etc/fail2ban/jail.d/tassis.conf $(D)$(SHAREDIR)/fail2ban/jail.d
 	[ -e $(D)$(SYSCONFDIR)/main.conf ] || $(INSTALL) -m 640 etc/main.conf $(D)$(SYSCONFDIR)/main.conf
 	set -e; for page in $(MAN_PAGES); do \
 		section=$${page##*.}; $(INSTALL) -d $(D)$(MANDIR)/man$$section; \
@@ -137,4 +145,5 @@ accounts:
 uninstall:
 	rm -f $(D)$(SBINDIR)/tassis
 	rm -rf $(D)$(LIBEXECDIR) $(D)$(SHAREDIR)
+	[ -z "$(UNITDIR)" ] || for unit in $(UNITS); do rm -f $(D)$(UNITDIR)/$$unit; done
 	for page in $(notdir $(MAN_PAGES)); do rm -f $(D)$(MANDIR)/man$${page##*.}/$$page; done

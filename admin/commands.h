@@ -16,7 +16,7 @@ struct settings;
 	C(schema, true, "upgrade | status [--from DIR]", "Brings the database's schema up to date, or says how it stands.") \
 	C(test, false, "spf [--json] [--dns HOST:PORT] [--dns-timeout SECONDS] --ip IP --helo NAME --from ADDRESS",   \
 	  "Checks who may send as whom, as smtpd does, and tells step by step.")                                      \
-	C(control, true, "VERB [ARGUMENT]", "Tells master something: reload, stop, reopen (the log), ping, status.")
+	C(control, false, "VERB [ARGUMENT]", "Tells master something: reload, stop, reopen (the log), ping, status.")
 
 /* What the script `tassis` (master/tassis) does itself; here for the help alone.
  *	S(name, help) */

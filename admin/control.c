@@ -2,19 +2,23 @@
 #include "admin/commands.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/base/buf.h"
 #include "common/base/clock.h"
 #include "common/base/fault.h"
 #include "common/base/fd.h"
 #include "common/conf/settings.h"
 #include "common/ipc/link.h"
 #include "common/service/layout.h"
+#include "common/service/main_conf.h"
 
 #define ANSWER_WITHIN_MS 30000
 #define STATUS_WITHIN_MS 2000
@@ -121,7 +125,55 @@ int command_status(const struct admin *a, int argc, char **argv)
 	return ADMIN_DONE;
 }
 
-/* master removes its pid file last of all. */
+/* ---- control ---- */
+
+/* With a mistake in main.conf a running master can still be told to stop: what says where it is counts, and no other line. */
+static bool lines_of_place(struct slice text, struct buf *out)
+{
+	struct slice line, name;
+
+	while (slice_cut(&text, '\n', &line)) {
+		struct slice rest = slice_trim(line);
+
+		if (slice_cut(&rest, '=', &name) && slice_equal(slice_trim(name), SLICE("spool_dir")))
+			buf_append(out, slice_trim(line));
+		buf_append_char(out, '\n'); /* the lines keep their numbers */
+	}
+	return !out->failed;
+}
+
+static bool read_place(const char *main_conf, struct settings **out)
+{
+	struct buf all, place, problems;
+	struct fault why = {0};
+	bool ok = false;
+
+	buf_init_secret(&all, MAIN_CONF_MAX);
+	buf_init(&place, MAIN_CONF_MAX);
+	buf_init(&problems, MAIN_CONF_MAX);
+	if (!fd_slurp_path(main_conf, &all, NULL, &why))
+		buf_printf(&problems, "%s\n", why.text);
+	else
+		ok = lines_of_place(buf_slice(&all), &place) &&
+		     settings_parse(buf_slice(&place), main_conf, out, &problems);
+	if (!ok)
+		(void)fprintf(stderr, "%.*s", SLICE_PRINTF(buf_slice(&problems)));
+	buf_fini(&all);
+	buf_fini(&place);
+	buf_fini(&problems);
+	return ok;
+}
+
+/* master's lock on its pid file ends with it, whatever its end; one that was told to stop removes the file last of all. */
+static bool has_ended(const char *pid_file)
+{
+	int fd = open(pid_file, O_RDONLY | O_CLOEXEC);
+	bool ended = fd < 0 ? errno == ENOENT : flock(fd, LOCK_SH | LOCK_NB) == 0;
+
+	fd_close(&fd);
+	return ended;
+}
+
 static int wait_for_the_end(const struct settings *s)
 {
 	uint64_t until_ms = clock_monotonic_ms() + STOP_WITHIN_MS;
@@ -129,7 +181,7 @@ static int wait_for_the_end(const struct settings *s)
 
 	if (!layout_path(s->spool_dir, "master.pid", path, sizeof(path), NULL))
 		return ADMIN_FAILED;
-	while (access(path, F_OK) == 0) {
+	while (!has_ended(path)) {
 		if (clock_monotonic_ms() > until_ms) {
 			(void)fprintf(stderr, "tassis: master has not ended in time; its pid stands in %s\n", path);
 			return ADMIN_FAILED;
@@ -139,17 +191,31 @@ static int wait_for_the_end(const struct settings *s)
 	return ADMIN_DONE;
 }
 
-int command_control(const struct admin *a, int argc, char **argv)
+static int control(const struct admin *a, const char *verb, const char *argument)
 {
-	int status;
+	int status = admin_control(a, "master", verb, argument);
 
-	if (argc < 2 || argc > 3)
-		return admin_usage("control");
-	status = admin_control(a, "master", argv[1], argc > 2 ? argv[2] : "");
-	if (status == ADMIN_DONE && strcmp(argv[1], "stop") == 0) {
+	if (status == ADMIN_DONE && strcmp(verb, "stop") == 0) {
 		status = wait_for_the_end(a->settings);
 		if (status == ADMIN_DONE)
 			(void)puts("tassis has stopped.");
 	}
+	return status;
+}
+
+/* What main.conf has besides is master's to judge: of a reload it names every mistake. */
+int command_control(const struct admin *a, int argc, char **argv)
+{
+	struct admin with_place = *a;
+	struct settings *settings = NULL;
+	int status = ADMIN_FAILED;
+
+	if (argc < 2 || argc > 3)
+		return admin_usage("control");
+	if (read_place(a->main_conf, &settings)) {
+		with_place.settings = settings;
+		status = control(&with_place, argv[1], argc > 2 ? argv[2] : "");
+	}
+	settings_destroy(settings);
 	return status;
 }

@@ -3,10 +3,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "common/base/fault.h"
@@ -70,33 +66,10 @@ bool background_enter(int *verdict, struct fault *why)
 	return true;
 }
 
-/* sd_notify(3) in what we need of it, without the library. */
-static void tell_systemd(void)
-{
-	static const char ready[] = "READY=1";
-	const char *path = getenv("NOTIFY_SOCKET");
-	struct sockaddr_un to = {.sun_family = AF_UNIX};
-	size_t n = path != NULL ? strlen(path) : 0;
-	int fd;
-
-	if (n < 2 || n >= sizeof(to.sun_path))
-		return;
-	memcpy(to.sun_path, path, n);
-	if (path[0] == '@')
-		to.sun_path[0] = '\0';
-	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	if (fd >= 0)
-		(void)sendto(fd, ready, sizeof(ready) - 1, MSG_NOSIGNAL, (const struct sockaddr *)&to,
-			     (socklen_t)(offsetof(struct sockaddr_un, sun_path) + n));
-	fd_close(&fd);
-}
-
 void background_verdict(int *verdict)
 {
 	static const char ready = READY;
 
-	if (*verdict < 0)
-		tell_systemd();
-	else if (write(*verdict, &ready, 1) == 1)
+	if (*verdict >= 0 && write(*verdict, &ready, 1) == 1)
 		fd_close(verdict);
 }

@@ -80,6 +80,7 @@ struct master {
 	uint64_t loaded_us; /* when the settings were taken */
 	int pid_fd;         /* master.pid, locked */
 	int control_fd;
+	bool systemd_waits; /* to hear that all are ready */
 	bool after_a_crash; /* the last master left its pid file behind */
 	struct list slots, children, ports;
 	struct ipc_server *control;

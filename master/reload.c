@@ -112,6 +112,10 @@ bool reload(struct master *m, struct buf *answer)
 	} else if (!prepare(m, &settings, &files, &waiting, &problems)) {
 		refuse(m, buf_slice(&problems), answer);
 	} else {
+		if (m->foreground && m->stage == MASTER_RUNNING) {
+			notify_reloading();
+			m->systemd_waits = true;
+		}
 		take(m, settings, &files);
 		buf_printf(answer, "%s is in use.\n", m->main_conf);
 		if (buf_length(&waiting) > 0)

@@ -7,6 +7,7 @@
 #include "common/log/log.h"
 #include "master/background.h"
 #include "master/master.h"
+#include "master/notify.h"
 #include "master/slot.h"
 
 #define START_WITHIN_MS 60000
@@ -106,6 +107,8 @@ void stages_stop(struct master *m, int status)
 	if (m->stage > MASTER_RUNNING)
 		return;
 	log_event(stopping, F_NUMBER(pid, getpid()));
+	if (m->foreground)
+		notify_stopping();
 	m->status = status;
 	LIST_EACH(node, &m->slots)
 		loop_timer_cancel(&LIST_ENTRY(node, struct slot, node)->restart);
@@ -136,12 +139,18 @@ void stages_start(struct master *m)
 
 void stages_child_ready(struct master *m)
 {
-	if (m->stage != MASTER_STARTING || !all_ready(m))
+	if (m->stage > MASTER_RUNNING || !all_ready(m))
 		return;
-	m->stage = MASTER_RUNNING;
-	loop_timer_cancel(&m->limit);
-	log_event(started, F_TEXT(version, TASSIS_VERSION), F_NUMBER(pid, getpid()));
-	background_verdict(&m->verdict);
+	if (m->stage == MASTER_STARTING) {
+		m->stage = MASTER_RUNNING;
+		loop_timer_cancel(&m->limit);
+		log_event(started, F_TEXT(version, TASSIS_VERSION), F_NUMBER(pid, getpid()));
+		background_verdict(&m->verdict);
+		m->systemd_waits = m->foreground;
+	}
+	if (m->systemd_waits)
+		notify_ready();
+	m->systemd_waits = false;
 }
 
 void stages_child_ended(struct master *m, const struct child *c, bool wanted)

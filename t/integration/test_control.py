@@ -101,6 +101,36 @@ def test_start_lets_go_of_the_output_it_was_given(make_tassis):
         tassis.tassis("stop", check=False)
 
 
+@pytest.mark.parametrize("mistake", ["smtp_workerz = 3", "message_size_max = 1", "listen = nowhere", "hostname = no_domain\nqueue_lifetime = 5 years"])
+def test_stop_is_not_refused_for_a_mistake_in_main_conf(make_tassis, mistake):
+    tassis = make_tassis().start()
+    tassis.main_conf.write_text(tassis.main_conf.read_text() + mistake + "\n")
+    assert tassis.tassis("status", check=False).returncode == 1
+    assert tassis.tassis("control", "ping").stdout == "master is there.\n"
+    assert "has stopped" in tassis.tassis("stop").stdout
+    assert tassis.master.wait(PATIENCE) == 0
+    tassis.master = None
+    assert tassis.tassis("stop", check=False).returncode == 3
+
+
+def test_stop_with_a_main_conf_that_is_not_there_stops_nothing(tassis):
+    done = run(TASSIS, "-c", tassis.folder / "nowhere.conf", "stop", check=False)
+    assert done.returncode == 1 and str(tassis.folder / "nowhere.conf") in done.stderr
+    assert " runs: " in tassis.tassis("status").stdout
+
+
+def test_reload_with_mistakes_names_each_with_its_line(tassis):
+    good = tassis.main_conf.read_text()
+    n = len(good.splitlines())
+    try:
+        tassis.main_conf.write_text(good + "smtp_workerz = 3\nqueue_lifetime = 5 years\n")
+        done = tassis.tassis("reload", check=False)
+    finally:
+        tassis.main_conf.write_text(good)
+    assert done.returncode == 1 and f"line {n + 1}: smtp_workerz" in done.stderr and f"line {n + 2}: queue_lifetime" in done.stderr
+    assert "The running configuration stays" in done.stderr
+
+
 def test_second_master_on_the_same_spool_is_refused(tassis):
     done = tassis.tassis("start", check=False)
     assert done.returncode == 1 and re.search("already|running|another", done.stdout + done.stderr)
