@@ -13,6 +13,7 @@ struct settings;
 	C(config, false, "[-n | NAME | --template | --mdoc | --mdoc-log]", "Shows all settings, what differs (-n), or one.") \
 	C(status, true, "", "Shows the processes.")                                                                  \
 	C(queue, true, "list [--json] | show [--json] ID | flush [DOMAIN]", "Shows what waits; makes it due at once.")     \
+	C(explain, true, "[--json] ADDRESS", "Shows every row and setting that decides what happens to mail for it, from it and by it.") \
 	C(schema, true, "upgrade | status [--from DIR]", "Brings the database's schema up to date, or says how it stands.") \
 	C(test, false, "spf [--json] [--dns HOST:PORT] [--dns-timeout SECONDS] --ip IP --helo NAME --from ADDRESS",   \
 	  "Checks who may send as whom, as smtpd does, and tells step by step.")                                      \

@@ -7,6 +7,7 @@
 #include "common/base/memory.h"
 #include "common/event/pool.h"
 #include "common/log/log.h"
+#include "lookupd/explain.h"
 #include "lookupd/login.h"
 #include "common/auth/password.h"
 #include "lookupd/recipient.h"
@@ -26,6 +27,7 @@ struct ask {
 		struct recipient recipient;
 		struct routing routing;
 		struct login login;
+		struct explain *explain; /* rare and large */
 	};
 	size_t used;
 	char octets[];
@@ -159,6 +161,45 @@ void ask_route(struct lookupd *d, struct ipc_request *request, const struct ipc_
 	a->routing.spam = m->spam;
 	a->routing.detail_mailbox = d->service->settings->detail_mailbox;
 	ask_start(a, routing_evaluate, route_done);
+}
+
+/* ---- explanations ---- */
+
+static void explain_done(struct lookup *l, void *arg, const struct fault *why)
+{
+	struct ask *a = CONTAINER_OF(l, struct ask, lookup);
+	struct explain *e = arg;
+	bool refused = why != NULL && why->class == FAULT_PERMANENT;
+
+	if (refused) {
+		buf_reset(&e->out);
+		buf_printf(&e->out, "%s\n", why->text);
+	} else if (why != NULL) {
+		explain_end(e, why);
+	}
+	ipc_answer(a->request, &IPC_MESSAGE(control_answer, .text = buf_slice(&e->out), .refused = refused), -1);
+	explain_fini(e);
+	free(e);
+	ask_destroy(a);
+}
+
+void ask_explain(struct lookupd *d, struct ipc_request *request, struct slice address)
+{
+	struct ask *a = ask_create(d, request, address.n);
+	struct fault why = {0};
+
+	if (a == NULL)
+		return;
+	if ((a->explain = memory_alloc(1, sizeof(*a->explain), &why)) == NULL) {
+		ipc_answer_fault(request, &why);
+		ask_destroy(a);
+		return;
+	}
+	explain_init(a->explain);
+	a->explain->names = &d->names;
+	a->explain->settings = &d->service->settings;
+	a->explain->address = ask_copy(a, address);
+	lookup_start(&a->lookup, d->service->loop, d->cache, explain_evaluate, explain_done, a->explain);
 }
 
 /* ---- passwords ---- */

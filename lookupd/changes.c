@@ -29,6 +29,15 @@ struct changes {
 	bool waits, works, told_lost;
 };
 
+/* The query and what explains it. */
+static void drop_kinds_of(struct cache *cache, enum query query)
+{
+	for (unsigned i = 0; i < N_QUERIES; i++) {
+		if (query_descriptions[i].of == query)
+			cache_drop_kind(cache, (enum query)i);
+	}
+}
+
 void changes_apply(struct cache *cache, struct slice payload)
 {
 	struct slice rest = payload, table, key;
@@ -40,18 +49,20 @@ void changes_apply(struct cache *cache, struct slice payload)
 	at = slice_find_last(key, '@');
 	if (slice_equal(table, SLICE("self")) || slice_equal(table, SLICE("dkim_keys")))
 		return;
-	if (slice_equal(table, SLICE("relays")))
-		cache_drop_kind(cache, QUERY_relay);
-	else if (slice_equal(table, SLICE("routes")))
-		cache_drop_kind(cache, QUERY_route);
-	else if (slice_equal(table, SLICE("domains")) && key.n > 0)
+	if (slice_equal(table, SLICE("relays"))) {
+		drop_kinds_of(cache, QUERY_relay);
+	} else if (slice_equal(table, SLICE("routes"))) {
+		drop_kinds_of(cache, QUERY_route);
+	} else if (slice_equal(table, SLICE("domains")) && key.n > 0) {
 		cache_drop(cache, &(struct query_key){QUERY_domain, {key}});
-	else if (slice_equal(table, SLICE("users")) && at != SIZE_MAX)
+	} else if (slice_equal(table, SLICE("users")) && at != SIZE_MAX) {
 		cache_drop(cache, &(struct query_key){QUERY_user, {slice_head(key, at), slice_tail(key, at + 1)}});
-	else if (slice_equal(table, SLICE("aliases")) && at != SIZE_MAX)
+		cache_drop_kind(cache, QUERY_senders_of);
+	} else if (slice_equal(table, SLICE("aliases")) && at != SIZE_MAX) {
 		cache_drop(cache, &(struct query_key){QUERY_alias, {slice_head(key, at), slice_tail(key, at + 1)}});
-	else
+	} else {
 		cache_drop_all(cache);
+	}
 }
 
 static void changes_stop(struct changes *l)

@@ -261,6 +261,12 @@ static void channel_notified(void *arg UNUSED, struct slice payload UNUSED)
 
 static const struct connection_callbacks channel_callbacks = {channel_up, channel_down, channel_notified};
 
+/* The tables may be others where a query is replaced: then what explains it has no rows. */
+static const char *sql_without_rows(enum query query)
+{
+	return query_descriptions[query].n_params == 1 ? "SELECT $1::text WHERE false" : "SELECT $1::text, $2::text WHERE false";
+}
+
 /* The SQL of each query: the administrator's, or ours. */
 static bool database_prepare(struct database *db, const struct settings *settings, struct fault *why)
 {
@@ -271,7 +277,11 @@ static bool database_prepare(struct database *db, const struct settings *setting
 	};
 
 	for (size_t i = 0; i < N_QUERIES; i++) {
-		db->prepared[i] = (struct prepared){query_descriptions[i].name, query_descriptions[i].sql};
+		const struct query_description *q = &query_descriptions[i];
+
+		db->prepared[i] = (struct prepared){q->name, q->sql};
+		if (q->of != i && replaced[q->of].n > 0)
+			db->prepared[i].sql = sql_without_rows((enum query)i);
 		if (replaced[i].n == 0)
 			continue;
 		db->sql[i] = memory_alloc(1, replaced[i].n + 1, why);

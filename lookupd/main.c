@@ -228,6 +228,10 @@ static void answer_control(struct lookupd *d, struct ipc_request *request, const
 	struct fault why = {0};
 	struct buf text;
 
+	if (slice_equal(m->verb, SLICE("explain"))) {
+		ask_explain(d, request, m->argument);
+		return;
+	}
 	if (!slice_equal(m->verb, SLICE("status"))) {
 		fault_set(&why, "5.5.1", "lookupd knows no %.*s", SLICE_PRINTF(m->verb));
 		ipc_answer_fault(request, &why);

@@ -6,8 +6,11 @@
 #include "common/base/number.h"
 
 const struct query_description query_descriptions[N_QUERIES] = {
-#define Q(name, n_params, sql) {#name, n_params, sql},
+#define Q(name, n_params, sql) {#name, n_params, sql, QUERY_##name},
 	QUERIES(Q)
+#undef Q
+#define Q(name, n_params, sql, of) {#name, n_params, sql, QUERY_##of},
+	QUERIES_EXPLAIN(Q)
 #undef Q
 };
 

@@ -31,26 +31,53 @@
 	  "SELECT target FROM aliases WHERE local_part = $1 AND domain = $2 AND enabled ORDER BY id LIMIT 10001") \
 	/* client's address → domain, or '*' for all; a row each */                                            \
 	Q(relay, 1, "SELECT coalesce(domain, '*') FROM relays WHERE network >>= $1::inet LIMIT 10001")         \
-	/* domain, sender's domain → host, port, mx, tls, username, password */                                                    \
+	/* domain, sender's domain → host, port, mx, tls, username, password */                                \
 	Q(route, 2,                                                                                            \
-	  "SELECT host, port, mx, tls, username, password FROM routes WHERE domain IN ($1, '*') AND sender_domain IN ($2, '*') "   \
+	  "SELECT host, port, mx, tls, username, password FROM routes "                                        \
+	  "WHERE domain IN ($1, '*') AND sender_domain IN ($2, '*') "                                          \
 	  "ORDER BY domain = '*', sender_domain = '*' LIMIT 1")
 
+/* What the explanation of an address asks beside (explain.h), where the query of that name is not replaced: then nobody knows which rows there are.
+ *	Q(name, n_params, sql, of) */
+#define QUERIES_EXPLAIN(Q)                                                                                     \
+	/* domain → network, domain or '*' */                                                                  \
+	Q(relays_of, 1,                                                                                        \
+	  "SELECT network::text, coalesce(domain, '*') FROM relays WHERE domain = $1 OR domain IS NULL "       \
+	  "ORDER BY domain IS NULL, network LIMIT 101",                                                        \
+	  relay)                                                                                               \
+	/* domain of a recipient or sender → domain, sender's domain, host, port, mx, tls, username */         \
+	Q(routes_of, 1,                                                                                        \
+	  "SELECT domain, sender_domain, host, port, mx, tls, username FROM routes "                           \
+	  "WHERE domain IN ($1, '*') AND sender_domain = '*' OR domain = $1 OR sender_domain = $1 "            \
+	  "ORDER BY domain = '*', sender_domain = '*', domain, sender_domain LIMIT 101",                       \
+	  route)                                                                                               \
+	/* address, '@domain' → users who may send as it beside the user of that name */                       \
+	Q(senders_of, 2,                                                                                       \
+	  "SELECT u.local_part || '@' || u.domain FROM sender_addresses s JOIN users u ON u.id = s.user_id "   \
+	  "WHERE s.address IN ($1, $2) ORDER BY 1 LIMIT 101",                                                  \
+	  user)
+
 enum query {
-#define Q(name, n_params, sql) QUERY_##name,
+#define Q(name, ...) QUERY_##name,
 	QUERIES(Q)
+	QUERIES_EXPLAIN(Q)
 #undef Q
 	N_QUERIES
 };
 
 enum column_domain { DOMAIN_KIND, DOMAIN_ENABLED, DOMAIN_RECIPIENTS };
 enum column_user { USER_PASSWORD, USER_FOLDER, USER_QUOTA_BYTES, USER_ENABLED, USER_SENDERS, USER_QUOTA_MESSAGES, USER_MAILBOXES, USER_PASSWORD_FIXED };
+enum column_relays_of { RELAYS_OF_NETWORK, RELAYS_OF_DOMAIN };
+enum column_routes_of {
+	ROUTES_OF_DOMAIN, ROUTES_OF_SENDER_DOMAIN, ROUTES_OF_HOST, ROUTES_OF_PORT, ROUTES_OF_MX, ROUTES_OF_TLS, ROUTES_OF_USERNAME
+};
 enum column_route { ROUTE_HOST, ROUTE_PORT, ROUTE_MX, ROUTE_TLS, ROUTE_USERNAME, ROUTE_PASSWORD };
 
 struct query_description {
 	const char *name;
 	unsigned n_params;
 	const char *sql;
+	enum query of; /* itself, or that which it explains */
 };
 extern const struct query_description query_descriptions[N_QUERIES];
 
