@@ -108,6 +108,18 @@ def test_aliases_file_is_taken_anew_after_a_reload(own):
     harness.wait_for(lambda: reaches(own, "root") == "no", 5)
 
 
+# ---- who is switched off
+
+
+def test_recipient_that_is_switched_off_gets_550_5_2_1(own):
+    own.sql("UPDATE users SET enabled = false WHERE local_part = 'bea'")
+    wait_rcpt(own, "bea@test.com", "550 5.2.1")
+    own.sql("INSERT INTO aliases (local_part, domain, target) VALUES ('sales', 'test.com', 'bea@test.com')")
+    wait_rcpt(own, "sales@test.com", "550 5.2.1")
+    own.sql("UPDATE domains SET enabled = false WHERE name = 'test.com'")
+    wait_rcpt(own, "test@test.com", "550 5.2.1")
+
+
 # ---- postmaster and abuse
 
 
