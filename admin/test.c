@@ -10,6 +10,7 @@
 
 #include "admin/commands.h"
 #include "admin/json.h"
+#include "common/base/ascii.h"
 #include "common/base/fault.h"
 #include "common/base/fd.h"
 #include "common/conf/settings.h"
@@ -36,6 +37,17 @@ void test_json_text(struct buf *out, const char *name, struct slice s)
 		json_string(out, s);
 	else
 		buf_append_cstr(out, "null");
+}
+
+void test_json_lower(struct buf *out, const char *name, struct slice s)
+{
+	struct buf lower;
+
+	buf_init(&lower, s.n + 1);
+	for (size_t i = 0; i < s.n; i++)
+		buf_append_char(&lower, ascii_lower(s.p[i]));
+	test_json_text(out, name, buf_slice(&lower));
+	buf_fini(&lower);
 }
 
 void test_json_lines(struct buf *out, const char *name, struct slice lines)
@@ -227,5 +239,9 @@ int command_test(const struct admin *a, int argc, char **argv)
 		return ADMIN_USAGE;
 	if (strcmp(argv[1], "spf") == 0)
 		return test_spf(&o);
+	if (strcmp(argv[1], "dkim") == 0)
+		return test_dkim(&o);
+	if (strcmp(argv[1], "arc") == 0)
+		return test_arc(&o);
 	return admin_usage("test");
 }

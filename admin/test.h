@@ -29,10 +29,14 @@ MUST_USE bool test_run(const struct test_options *o, struct answers *answers, te
 
 /* Each prints its result; the exit status: 0 pass, 1 another result, 2 the options or the input are wrong (then one sentence on standard error alone). */
 int test_spf(const struct test_options *o);
+int test_dkim(const struct test_options *o);
+int test_arc(const struct test_options *o);
 
 /* The sentence on standard error; returns 2. */
 PRINTF_LIKE(1, 2) int test_refuse(const char *template, ...);
 /* "name": "value", or null where s is empty. */
 void test_json_text(struct buf *out, const char *name, struct slice s);
+/* The same with ASCII letters in lower case. */
+void test_json_lower(struct buf *out, const char *name, struct slice s);
 /* "steps": a list, a line of steps each. */
 void test_json_lines(struct buf *out, const char *name, struct slice lines);

@@ -6,7 +6,6 @@
 #include "admin/json.h"
 #include "admin/test.h"
 #include "common/auth/spf.h"
-#include "common/base/ascii.h"
 #include "common/base/fault.h"
 
 #define ANSWERS_BYTES ((size_t)4 << 20)
@@ -24,23 +23,13 @@ static bool run(void *arg, struct answers *answers)
 	return spf_check(&t->spf, answers, &t->result);
 }
 
-static void append_lower(struct buf *out, struct slice s)
-{
-	for (size_t i = 0; i < s.n; i++)
-		buf_append_char(out, ascii_lower(s.p[i]));
-}
-
 static void print_json(const struct spf_result *r, struct slice steps, struct buf *out)
 {
-	struct buf domain;
-
-	buf_init(&domain, 4096);
-	append_lower(&domain, r->domain);
 	buf_append_char(out, '{');
 	test_json_text(out, "test", SLICE("spf"));
 	test_json_text(out, "result", slice_of_cstr(spf_code_name(r->code)));
 	test_json_text(out, "scope", slice_of_cstr(r->of_helo ? "helo" : "mfrom"));
-	test_json_text(out, "domain", buf_slice(&domain));
+	test_json_lower(out, "domain", r->domain);
 	test_json_text(out, "mechanism", r->code == SPF_NEUTRAL && r->mechanism.n == 0 ? SLICE("default") : r->mechanism);
 	test_json_text(out, "explanation", r->code == SPF_FAIL ? r->explanation : SLICE_EMPTY);
 	json_name(out, "lookups");
@@ -50,7 +39,6 @@ static void print_json(const struct spf_result *r, struct slice steps, struct bu
 	test_json_text(out, "reason", slice_of_cstr(r->reason));
 	test_json_lines(out, "steps", steps);
 	buf_append_cstr(out, "}\n");
-	buf_fini(&domain);
 }
 
 static void print_text(const struct spf_result *r, struct slice steps, struct buf *out)
