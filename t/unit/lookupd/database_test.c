@@ -299,6 +299,17 @@ static void each_query_reads_its_tables(void **state)
 	assert_string_equal(ask(QUERY_route, "other.example", "test.com"), "out.example|587|f|starttls|||");
 	assert_string_equal(ask(QUERY_route, "far.example", "other.example"), "192.0.2.9||f|none|||");
 	assert_string_equal(ask(QUERY_route, "far.example", "test.com"), "special.example||t|optional|||");
+	sql("UPDATE routes SET username = 'us', password = 'secret' WHERE host = 'out.example'");
+	wait_for(QUERY_route, "other.example", "test.com", "out.example|587|f|starttls|us|secret|");
+	assert_string_equal(ask(QUERY_relays_of, "test.com", NULL), "192.0.2.0/24|test.com|");
+	assert_string_equal(ask(QUERY_relays_of, "far.example", NULL), "2001:db8::/32|*|");
+	assert_string_equal(ask(QUERY_senders_of, "x@gate.example", "@gate.example"), "test@test.com|");
+	assert_string_equal(ask(QUERY_senders_of, "x@test.com", "@test.com"), "");
+	wait_for(QUERY_routes_of, "test.com", NULL,
+		 "far.example|test.com|special.example||t|optional||");
+	assert_string_equal(ask(QUERY_routes_of, "far.example", NULL),
+			    "far.example|test.com|special.example||t|optional||");
+	assert_string_equal(ask(QUERY_routes_of, "other.example", NULL), "*|*|out.example|587|f|starttls|us|");
 	sql("DELETE FROM sender_addresses; DELETE FROM routes; DELETE FROM relays; DELETE FROM aliases; DELETE FROM domains WHERE name <> 'test.com'");
 }
 
@@ -466,6 +477,10 @@ static void a_replaced_query_gets_the_same_parameters(void **state)
 	assert_string_equal(ask(QUERY_user, "ann'; DROP TABLE users; --", "any.example"), "{X}ann'; DROP TABLE users; --.any.example|x/y/|");
 	assert_string_equal(ask(QUERY_domain, "any.example", NULL), "local|");
 	assert_string_equal(ask(QUERY_domain, "other.example", NULL), "");
+	/* what would explain it reads tables that need not be there */
+	sql("INSERT INTO sender_addresses (user_id, address) SELECT id, '@own.example' FROM users WHERE local_part = 'test'");
+	assert_string_equal(ask(QUERY_senders_of, "x@own.example", "@own.example"), "");
+	sql("DELETE FROM sender_addresses");
 }
 
 static void a_replaced_query_that_is_wrong_fails_for_now(void **state)
