@@ -30,7 +30,7 @@ place place_of_worker(unsigned worker)
 
 bool place_is_queue(place p)
 {
-	return p > PLACE_NOTICES && p < PLACE_INCOMING;
+	return p > PLACE_MAILDROP && p < PLACE_INCOMING;
 }
 
 const char *place_path(place p, struct slice id, char out[PLACE_PATH_SIZE])
@@ -39,6 +39,8 @@ const char *place_path(place p, struct slice id, char out[PLACE_PATH_SIZE])
 
 	if (p >= PLACE_INCOMING)
 		(void)snprintf(out, PLACE_PATH_SIZE, "incoming/%u%s%.*s", (unsigned)(p - PLACE_INCOMING), slash, SLICE_PRINTF(id));
+	else if (p == PLACE_MAILDROP)
+		(void)snprintf(out, PLACE_PATH_SIZE, "maildrop%s%.*s", slash, SLICE_PRINTF(id));
 	else if (p == PLACE_NOTICES)
 		(void)snprintf(out, PLACE_PATH_SIZE, "queue/notices%s%.*s", slash, SLICE_PRINTF(id));
 	else

@@ -1,7 +1,7 @@
 /* queued/files.h: the files of the spool as queued handles them: where each is, and the calls on them that run in the pool.
  * Touches: files below the spool's descriptor (rename, unlink, fsync), in the pool. Nothing is written here.
  *
- * A place is a folder: queue/H, queue/notices (the notices that queued itself makes) or incoming/N of one smtpd. What changes a folder or
+ * A place is a folder: queue/H, queue/notices (what queued itself writes: notices, and copies of what was left in maildrop/), incoming/N of one smtpd, or maildrop/. What changes a folder or
  * a file's tail is made durable within a second, many at a time, and holds up nobody. */
 #pragma once
 
@@ -20,6 +20,7 @@
 /* The number of a place: a queue folder's is its letter. */
 typedef uint32_t place;
 #define PLACE_NOTICES ((place)1)
+#define PLACE_MAILDROP ((place)2) /* what users leave: never opened, moved or removed by the calls below, for the names in it are theirs */
 #define PLACE_INCOMING ((place)256) /* plus the worker's number */
 #define PLACE_PATH_SIZE 64
 

@@ -99,6 +99,7 @@ static void parts_init(struct queued *q)
 	loop_task_init(&q->check, q->loop, end_check, q);
 	dispatch_init(&q->dispatch, q);
 	scan_init(&q->scan, q);
+	maildrop_init(&q->maildrop, q);
 	spool_id_source_init(&q->ids, q->settings->hostname, ID_WORKER);
 }
 
@@ -304,7 +305,8 @@ static void end_check(void *arg)
 {
 	struct queued *q = arg;
 
-	if (!q->stopping || q->ended || q->n_active > 0 || q->n_loading > 0 || q->scan.n_under_way > 0)
+	if (!q->stopping || q->ended || q->n_active > 0 || q->n_loading > 0 || q->scan.n_under_way > 0 ||
+	    !maildrop_is_idle(&q->maildrop))
 		return;
 	files_sync_now(&q->files);
 	if (!files_is_idle(&q->files))
@@ -327,6 +329,7 @@ void queued_destroy(struct queued *q)
 		return;
 	q->stopping = q->ended = true;
 	notices_disown(q);
+	maildrop_disown(&q->maildrop);
 	if (q->pool != NULL) {
 		files_close(&q->files); /* what comes back from the pool may go on as far as it needs none */
 		pool_destroy(q->pool);

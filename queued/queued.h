@@ -2,7 +2,7 @@
  * Touches: the spool below its descriptor; asks lookupd, local and remote; answers smtpd and admin programs. No network, no database.
  *
  * Files in reading order: intake (a message comes), routing, dispatch, results, attempt (what one attempt at a message is), record and notice (what it
- * leaves), schedule and load (when it is due again), scan (what others left), control (the administrator). */
+ * leaves), schedule and load (when it is due again), scan (what others left), maildrop (what users left), control (the administrator). */
 #pragma once
 
 #include <stdbool.h>
@@ -20,6 +20,7 @@
 #include "common/spool/id.h"
 #include "queued/dispatch.h"
 #include "queued/files.h"
+#include "queued/maildrop.h"
 #include "queued/routing.h"
 #include "queued/scan.h"
 #include "queued/schedule.h"
@@ -48,6 +49,7 @@ struct queued {
 	struct routing routing;
 	struct dispatch dispatch;
 	struct scan scan;
+	struct maildrop maildrop;
 	struct spool_id_source ids;
 
 	struct list active;     /* messages worked at, bounded by queue_active_max and ACTIVE_BYTES_MAX */

@@ -194,6 +194,7 @@ static void job_end(struct scan_job *job)
 	if (--s->n_under_way == 0 && s->first) {
 		s->first = false;
 		log_event(scanned, F_NUMBER(messages, schedule_n_known(s->queued->schedule)));
+		maildrop_scan(&s->queued->maildrop);
 	}
 	queued_set_timer(s->queued);
 }
@@ -437,6 +438,8 @@ static void scan_minute(void *arg)
 		scan_folders(s, false);
 	else
 		loop_timer_set(&s->minute, SCAN_EVERY_MS);
+	if (!s->first)
+		maildrop_scan(&s->queued->maildrop);
 }
 
 static void scan_lost(void *arg)

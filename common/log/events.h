@@ -38,6 +38,7 @@
 	/* the queue */                                                                                               \
 	EVENT(queued, INFO, "queued has taken the message over.")                                                     \
 	EVENT(found, INFO, "A message was found in the spool by the scan.")                                           \
+	EVENT(picked_up, INFO, "A message that a user's program left in maildrop/ is ours from here on.")             \
 	EVENT(scanned, INFO, "The spool has been read; the number says how many messages wait.")                      \
 	EVENT(corrupt, ERROR, "A spool file cannot be read as one; it was set aside in corrupt/.")                    \
 	EVENT(uncommitted_removed, INFO, "A spool file that was never acknowledged was removed.")                     \
@@ -86,9 +87,9 @@
 	KEY(helo, "What the client called itself.")                                            \
 	KEY(tls, "TLS version and cipher.")                                                    \
 	KEY(user, "The user who has logged in, or tried to.")                                  \
+	KEY(uid, "The user of a program of this host, by number.")                                 \
 	KEY(mechanism, "The SASL mechanism.")                                                  \
 	KEY(from, "The reverse-path.")                                                         \
-	KEY(uid, "The user of a program of this host, by number.")                                 \
 	KEY(to, "The forward-path.")                                                           \
 	KEY(original_to, "The forward-path as the client gave it, where an alias changed it.") \
 	KEY(reply, "The reply, ours or the far end's.")                                        \

@@ -55,6 +55,14 @@ void spool_id_make(struct spool_id_source *s, uint64_t wall_us, char out[SPOOL_I
 	*p = '\0';
 }
 
+void spool_id_compose(uint64_t time_us, unsigned worker, uint64_t rest, char out[SPOOL_ID_LENGTH + 1])
+{
+	char *p = put_digits(out, time_us << 8 | (worker & 255), 12);
+
+	p = put_digits(p, rest, 10);
+	*p = '\0';
+}
+
 bool spool_id_is_valid(struct slice id)
 {
 	if (id.n != SPOOL_ID_LENGTH)

@@ -22,6 +22,8 @@ struct spool_id_source {
 void spool_id_source_init(struct spool_id_source *s, struct slice hostname, unsigned worker);
 /* A new id, later than any before of this source; terminated. */
 void spool_id_make(struct spool_id_source *s, uint64_t wall_us, char out[SPOOL_ID_LENGTH + 1]);
+/* The id that is made of these parts, always the same; rest: its lowest 50 bits count. For what must be found again by what it was made from. */
+void spool_id_compose(uint64_t time_us, unsigned worker, uint64_t rest, char out[SPOOL_ID_LENGTH + 1]);
 /* Is it one? Anything else may be no file name of ours. */
 bool spool_id_is_valid(struct slice id);
 /* When it was made; 0 for one that is not valid. */

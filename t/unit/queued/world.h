@@ -586,7 +586,7 @@ static void mail_ask(struct mail *m)
 }
 
 /* As smtpd 0 does it. */
-static struct mail *mail_send(const char *from, const char *to)
+static UNUSED struct mail *mail_send(const char *from, const char *to)
 {
 	struct mail *m = mail_make(from, to);
 
