@@ -23,6 +23,7 @@ static const struct fake_row rows[] = {
 	{QUERY_alias, "many test.com", "bob@far.example"},
 	{QUERY_alias, "out test.com", "bob@far.example"},
 	{QUERY_alias, "dangling test.com", "nobody@test.com"},
+	{QUERY_alias, "bare test.com", "nobody"},
 	{QUERY_alias, "loop test.com", "pool@test.com"},
 	{QUERY_alias, "pool test.com", "loop@test.com"},
 	{QUERY_alias, "test2 test.com", "test2@test.com"},
@@ -110,6 +111,7 @@ static void recipients_are_what_the_tables_say(void **state)
 		{"out@test.com", RCPT_LOCAL, "", 0},
 		{"dangling@test.com", RCPT_UNKNOWN, "", 0},
 		{"loop@test.com", RCPT_LOCAL, "", 0},
+		{"bare@test.com", RCPT_LOCAL, "", 0}, /* a row's target has a domain */
 		{"test2@test.com", RCPT_LOCAL, "test.com/test2/", 0},
 		{"whoever@all.example", RCPT_LOCAL, "test.com/test/", 1000},
 		{"postmaster", RCPT_LOCAL, "test.com/test/", 1000},

@@ -13,6 +13,8 @@ static const struct fake_row rows[] = {
 	{QUERY_domain, "gate.example", "relay|t|any"},
 	{QUERY_user, "test test.com", "{X}y||1000|t||30|inbox\nsent\nSpam\nNews"},
 	{QUERY_user, "root test.com", "{X}y|||t|"},
+	{QUERY_user, "dora test.com", "{X}y|||t|"},
+	{QUERY_alias, "dora test.com", "bob@far.example"},
 	{QUERY_domain, "own.example", "local|t|list"},
 	{QUERY_user, "cron own.example", "{X}y|||t|"},
 	{QUERY_alias, "backup own.example", "test@test.com"},
@@ -271,9 +273,10 @@ static void a_name_in_the_file_that_names_itself_is_the_user(void **state)
 {
 	(void)state;
 	local.hostname = SLICE("test.com");
-	set_file("new: new, root\nmore-root: \\root\n");
+	set_file("new: new, root\nmore-root: \\root, \\Dora\nall: dora\n");
 	assert_string_equal(route("new@test.com"), "refused new@test.com 5.1.1\nlocal root@test.com test.com/root/\n");
-	assert_string_equal(route("more-root"), "local root@test.com test.com/root/\n");
+	assert_string_equal(route("more-root"), "local root@test.com test.com/root/\nlocal dora@test.com test.com/dora/\n");
+	assert_string_equal(route("all"), "remote bob@far.example far.example 0 mx 0\n");
 }
 
 static void loops_in_the_file_end(void **state)
@@ -322,6 +325,9 @@ static void postmaster_is_put_off_where_nobody_takes_it_and_never_refused(void *
 	/* a file whose names lead round in circles takes nothing */
 	set_file("postmaster: root\nroot: postmaster, abuse\nabuse: root\n");
 	assert_string_equal(route("abuse@own.example"), "failed");
+	/* nor do circles hide who takes it behind them */
+	set_file("postmaster: a, b, c\na: b, c, postmaster\nb: c, a, postmaster\nc: b, a, postmaster, d\nd: test@test.com\n");
+	assert_string_equal(route("abuse@own.example"), "local test@test.com test.com/test/\n");
 }
 
 /* ---- next hops ---- */
