@@ -326,7 +326,7 @@ static void postmaster_is_put_off_where_nobody_takes_it_and_never_refused(void *
 	set_file("postmaster: root\nroot: postmaster, abuse\nabuse: root\n");
 	assert_string_equal(route("abuse@own.example"), "failed");
 	/* nor do circles hide who takes it behind them */
-	set_file("postmaster: a, b, c\na: b, c, postmaster\nb: c, a, postmaster\nc: b, a, postmaster, d\nd: test@test.com\n");
+	set_file("postmaster: a, d\na: b, c\nb: a, c\nc: a, b\nd: test@test.com\n");
 	assert_string_equal(route("abuse@own.example"), "local test@test.com test.com/test/\n");
 }
 
