@@ -304,3 +304,14 @@ bool tls_facts_of(struct slice chain_pem, struct slice hostname, struct tls_fact
 	sk_X509_pop_free(chain, X509_free);
 	return true;
 }
+
+bool tls_roots_count(struct slice pem, unsigned *out, struct fault *why)
+{
+	STACK_OF(X509) *roots = tls_roots_parse(pem, why);
+
+	if (roots == NULL)
+		return false;
+	*out = (unsigned)sk_X509_num(roots);
+	sk_X509_pop_free(roots, X509_free);
+	return true;
+}

@@ -26,3 +26,5 @@ struct tls_facts {
 };
 /* Fails, permanent: the text holds no certificate. */
 MUST_USE bool tls_facts_of(struct slice chain_pem, struct slice hostname, struct tls_facts *out, struct fault *why);
+/* How many certificates of authorities the text holds, in PEM. Fails, permanent: none that can be read. */
+MUST_USE bool tls_roots_count(struct slice pem, unsigned *out, struct fault *why);
