@@ -1,5 +1,5 @@
-/* `tassis explain ADDRESS`: every row and setting that decides what happens to mail for it, from it and by it, as lookupd finds them (lookupd/explain.h).
- * Touches: the socket control/lookupd.0. */
+/* `tassis explain ADDRESS`: every row and setting that decides what happens to mail for it, from it
+ * and by it, as lookupd finds them (lookupd/explain.h). Touches: the socket control/lookupd.0. */
 #include "admin/commands.h"
 
 #include <stdio.h>
@@ -69,9 +69,11 @@ static void put_text(struct buf *out, struct slice answer)
 				buf_printf(out, "\n%s\n", parts[i].heading);
 			begun = true;
 			if (slice_equal(line.part, SLICE("setting")))
-				buf_printf(out, "  %.*s =%s%.*s\n", SLICE_PRINTF(line.what), line.text.n > 0 ? " " : "", SLICE_PRINTF(line.text));
+				buf_printf(out, "  %.*s =%s%.*s\n", SLICE_PRINTF(line.what),
+					   line.text.n > 0 ? " " : "", SLICE_PRINTF(line.text));
 			else
-				buf_printf(out, "  %-10.*s %.*s\n", SLICE_PRINTF(line.what), SLICE_PRINTF(line.text));
+				buf_printf(out, "  %-10.*s %.*s\n", SLICE_PRINTF(line.what),
+					   SLICE_PRINTF(line.text));
 		}
 	}
 }
@@ -106,7 +108,8 @@ static void put_json(struct buf *out, struct slice answer)
 
 static int explain(const struct admin *a, const char *address, bool json)
 {
-	struct ipc_message ask = IPC_MESSAGE(control_ask, .verb = SLICE("explain"), .argument = slice_of_cstr(address));
+	struct ipc_message ask = IPC_MESSAGE(control_ask, .verb = SLICE("explain"),
+					     .argument = slice_of_cstr(address));
 	char path[LAYOUT_SOCKET_PATH_MAX];
 	struct ipc_message answer;
 	struct buf frame, out;
@@ -123,7 +126,8 @@ static int explain(const struct admin *a, const char *address, bool json)
 		goto out;
 	}
 	if (answer.control_answer.refused) {
-		(void)fprintf(stderr, "tassis: %.*s\n", SLICE_PRINTF(slice_trim(answer.control_answer.text)));
+		(void)fprintf(stderr, "tassis: %.*s\n",
+			      SLICE_PRINTF(slice_trim(answer.control_answer.text)));
 		goto out;
 	}
 	if (json)

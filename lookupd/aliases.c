@@ -27,7 +27,7 @@ struct reading {
 	struct aliases *aliases;
 	aliases_problem_fn *problem;
 	void *arg;
-	unsigned line;       /* the one being read */
+	unsigned line;	     /* the one being read */
 	struct alias *alias; /* whose lines these are; NULL: what follows belongs to nothing */
 	struct slice *targets;
 	size_t n_targets;
@@ -73,8 +73,10 @@ static const char *target_wrong(struct slice target)
 	if (slice_starts(inner, SLICE("/")))
 		return "files are not written to; an address would be right";
 	if (slice_starts(inner, SLICE(":")))
-		return "lists in other files are not read; their addresses here, with commas between, would be right";
-	if (unquoted_find(address, " \t<>()") < address.n || !name_parse(address, SLICE("host"), &name))
+		return "lists in other files are not read; their addresses here, with commas "
+		       "between, would be right";
+	if (unquoted_find(address, " \t<>()") < address.n ||
+	    !name_parse(address, SLICE("host"), &name))
 		return "this is no address and no name; targets have commas between them";
 	return NULL;
 }
@@ -91,7 +93,8 @@ static void reading_target(struct reading *r, struct slice target)
 		r->targets[r->n_targets++] = target;
 }
 
-/* What stands behind a name's colon, or in a line that goes on. A '#' where a target would begin makes the rest a comment. */
+/* What stands behind a name's colon, or in a line that goes on. A '#' where a target would begin
+ * makes the rest a comment. */
 static void reading_targets(struct reading *r, struct slice rest)
 {
 	while (rest.n > 0) {
@@ -113,7 +116,8 @@ static void reading_targets(struct reading *r, struct slice rest)
 
 /* ---- names ---- */
 
-/* The name before is whole. Without a target it is none: its mail is for whoever takes it otherwise. */
+/* The name before is whole. Without a target it is none: its mail is for whoever takes it
+ * otherwise. */
 static void reading_end_alias(struct reading *r)
 {
 	struct alias *a = r->alias;
@@ -123,7 +127,8 @@ static void reading_end_alias(struct reading *r)
 		return;
 	if (r->n_targets > 0 && !r->no_memory) {
 		a->targets = rows_create(r->n_targets, 1, r->targets);
-		if (a->targets != NULL && table_insert(&r->aliases->names, &a->node, slice_of(a->name, a->n)))
+		if (a->targets != NULL &&
+		    table_insert(&r->aliases->names, &a->node, slice_of(a->name, a->n)))
 			return;
 		r->no_memory = true;
 	}
@@ -141,7 +146,8 @@ static const char *name_wrong(const struct reading *r, struct slice text, struct
 	if (text.n > NAME_LOCAL_MAX)
 		return "no name is that long";
 	memcpy(octets, text.p, text.n);
-	memcpy(octets + text.n, "@h", 2); /* so that an '@' in quotes is none that begins a domain */
+	memcpy(octets + text.n, "@h",
+	       2); /* so that an '@' in quotes is none that begins a domain */
 	if (!name_parse(slice_of(octets, text.n + 2), SLICE_EMPTY, out))
 		return "this is no name";
 	if (table_find(&r->aliases->names, out->local) != NULL)
@@ -193,13 +199,15 @@ static void reading_line(struct reading *r, struct slice line)
 
 /* ---- the whole ---- */
 
-bool aliases_parse(struct slice text, aliases_problem_fn *problem, void *arg, struct aliases **out, struct fault *why)
+bool aliases_parse(struct slice text, aliases_problem_fn *problem, void *arg, struct aliases **out,
+		   struct fault *why)
 {
 	struct reading r = {.problem = problem, .arg = arg};
 	struct slice line;
 
 	if (text.n > ALIASES_FILE_MAX) {
-		fault_set(why, "5.3.4", "the file of aliases is larger than %u octets", ALIASES_FILE_MAX);
+		fault_set(why, "5.3.4", "the file of aliases is larger than %u octets",
+			  ALIASES_FILE_MAX);
 		return false;
 	}
 	r.aliases = memory_alloc(1, sizeof(*r.aliases), why);

@@ -7,7 +7,8 @@
 #include "lookupd/aliases.h"
 
 /* The alias and the user of one local part, both asked for at once. */
-static enum resident_kind find_local(struct lookup *l, const struct name *n, struct slice local, bool past_alias, struct resident *out)
+static enum resident_kind find_local(struct lookup *l, const struct name *n, struct slice local,
+				     bool past_alias, struct resident *out)
 {
 	const struct rows *alias = NULL, *user = NULL;
 	bool known = true;
@@ -28,7 +29,8 @@ static enum resident_kind find_local(struct lookup *l, const struct name *n, str
 	return RESIDENT_NOBODY;
 }
 
-static enum resident_kind find_in_domain(struct lookup *l, const struct name *n, bool past_alias, struct resident *out)
+static enum resident_kind find_in_domain(struct lookup *l, const struct name *n, bool past_alias,
+					 struct resident *out)
 {
 	struct resident without = {0};
 	enum resident_kind kind = find_local(l, n, n->local, past_alias, out);
@@ -47,7 +49,8 @@ static enum resident_kind find_in_domain(struct lookup *l, const struct name *n,
 	if (kind == RESIDENT_NOBODY && !past_alias) {
 		const struct rows *catch_all;
 
-		if (!lookup_get(l, &(struct query_key){QUERY_alias, {SLICE_EMPTY, n->domain}}, &catch_all))
+		if (!lookup_get(l, &(struct query_key){QUERY_alias, {SLICE_EMPTY, n->domain}},
+				&catch_all))
 			return RESIDENT_LATER;
 		if (catch_all->n_rows > 0) {
 			out->rows = catch_all;
@@ -59,7 +62,8 @@ static enum resident_kind find_in_domain(struct lookup *l, const struct name *n,
 }
 
 /* What the database says. ours: the domain is, and no other host has its mailboxes. */
-static struct resident find_rows(struct lookup *l, const struct name *n, bool past_alias, bool *ours)
+static struct resident find_rows(struct lookup *l, const struct name *n, bool past_alias,
+				 bool *ours)
 {
 	struct resident r = {.kind = RESIDENT_LATER};
 	const struct rows *domain;
@@ -83,7 +87,8 @@ static struct resident find_rows(struct lookup *l, const struct name *n, bool pa
 	*ours = !slice_equal(rows_cell(domain, 0, DOMAIN_KIND), SLICE("relay"));
 	if (!*ours) {
 		if (r.kind == RESIDENT_USER ||
-		    (r.kind == RESIDENT_NOBODY && slice_equal(rows_cell(domain, 0, DOMAIN_RECIPIENTS), SLICE("any"))))
+		    (r.kind == RESIDENT_NOBODY &&
+		     slice_equal(rows_cell(domain, 0, DOMAIN_RECIPIENTS), SLICE("any"))))
 			r.kind = RESIDENT_RELAYED;
 	}
 	return r;
@@ -94,7 +99,8 @@ static bool alias_in_file(const struct local_names *names, struct slice name, st
 	const struct rows *rows = aliases_find(names->aliases, name);
 
 	if (rows != NULL)
-		*out = (struct resident){.kind = RESIDENT_ALIAS, .source = RESIDENT_FILE, .rows = rows};
+		*out = (struct resident){
+			.kind = RESIDENT_ALIAS, .source = RESIDENT_FILE, .rows = rows};
 	return rows != NULL;
 }
 
@@ -104,13 +110,16 @@ static bool is_host(const struct local_names *names, const struct name *n)
 }
 
 /* What the file says of names at hostname, where the database has nobody. */
-static bool find_in_file(const struct local_names *names, const struct name *n, struct resident *out)
+static bool find_in_file(const struct local_names *names, const struct name *n,
+			 struct resident *out)
 {
-	return (out->kind == RESIDENT_NOBODY || out->kind == RESIDENT_ELSEWHERE) && is_host(names, n) &&
+	return (out->kind == RESIDENT_NOBODY || out->kind == RESIDENT_ELSEWHERE) &&
+	       is_host(names, n) &&
 	       (alias_in_file(names, n->local, out) || alias_in_file(names, n->base, out));
 }
 
-static struct resident find_plain(struct lookup *l, const struct local_names *names, const struct name *n, bool past_alias)
+static struct resident find_plain(struct lookup *l, const struct local_names *names,
+				  const struct name *n, bool past_alias)
 {
 	bool ours;
 	struct resident r = find_rows(l, n, past_alias, &ours);
@@ -147,7 +156,8 @@ static bool alias_is_new(struct reaching *r, const struct resident *alias)
 }
 
 /* Does the alias that was found for n lead to anyone? */
-static enum reaches alias_reaches(struct reaching *r, const struct name *n, const struct resident *alias, unsigned depth)
+static enum reaches alias_reaches(struct reaching *r, const struct name *n,
+				  const struct resident *alias, unsigned depth)
 {
 	enum reaches all = REACHES_NOBODY;
 
@@ -165,7 +175,8 @@ static enum reaches alias_reaches(struct reaching *r, const struct name *n, cons
 		found = find_plain(r->lookup, r->names, &name, target.past_alias);
 		if (found.kind == RESIDENT_ALIAS)
 			one = alias_reaches(r, &name, &found, depth + 1);
-		else if (found.kind == RESIDENT_USER || found.kind == RESIDENT_RELAYED || found.kind == RESIDENT_ELSEWHERE)
+		else if (found.kind == RESIDENT_USER || found.kind == RESIDENT_RELAYED ||
+			 found.kind == RESIDENT_ELSEWHERE)
 			one = REACHES_SOMEONE;
 		else if (found.kind == RESIDENT_LATER)
 			one = REACHES_LATER;
@@ -183,14 +194,16 @@ static bool is_role(const struct name *n)
 }
 
 /* Nobody in the database takes the mail for this postmaster or abuse: who does then? */
-static struct resident find_role(struct lookup *l, const struct local_names *names, const struct name *n)
+static struct resident find_role(struct lookup *l, const struct local_names *names,
+				 const struct name *n)
 {
 	const struct slice in_file[] = {n->base, SLICE("postmaster"), SLICE("root")};
 	struct resident tries[1 + ARRAY_LENGTH(in_file)];
 	size_t n_tries = 0;
 
 	if (names->postmaster_rows != NULL)
-		tries[n_tries++] = (struct resident){RESIDENT_ALIAS, RESIDENT_POSTMASTER, names->postmaster_rows, SLICE_EMPTY};
+		tries[n_tries++] = (struct resident){RESIDENT_ALIAS, RESIDENT_POSTMASTER,
+						     names->postmaster_rows, SLICE_EMPTY};
 	for (size_t i = 0; i < ARRAY_LENGTH(in_file); i++)
 		n_tries += alias_in_file(names, in_file[i], &tries[n_tries]);
 	for (size_t i = 0; i < n_tries; i++) {
@@ -205,14 +218,16 @@ static struct resident find_role(struct lookup *l, const struct local_names *nam
 	return (struct resident){.kind = RESIDENT_NEEDED};
 }
 
-struct resident resident_find(struct lookup *l, const struct local_names *names, const struct name *n, bool past_alias)
+struct resident resident_find(struct lookup *l, const struct local_names *names,
+			      const struct name *n, bool past_alias)
 {
 	bool ours;
 	struct resident r = find_rows(l, n, past_alias, &ours);
 
 	if (past_alias)
 		return r;
-	if (is_role(n) && ((r.kind == RESIDENT_NOBODY && ours) || (r.kind == RESIDENT_ELSEWHERE && is_host(names, n)))) {
+	if (is_role(n) && ((r.kind == RESIDENT_NOBODY && ours) ||
+			   (r.kind == RESIDENT_ELSEWHERE && is_host(names, n)))) {
 		struct resident role = find_role(l, names, n);
 
 		return role.kind == RESIDENT_NEEDED && r.kind == RESIDENT_ELSEWHERE ? r : role;
@@ -221,8 +236,8 @@ struct resident resident_find(struct lookup *l, const struct local_names *names,
 	return r;
 }
 
-bool resident_target(const struct resident *r, size_t row, const struct local_names *names, const struct name *n,
-		     struct resident_target *out, struct name *name)
+bool resident_target(const struct resident *r, size_t row, const struct local_names *names,
+		     const struct name *n, struct resident_target *out, struct name *name)
 {
 	bool of_file = r->source == RESIDENT_FILE;
 
@@ -237,19 +252,24 @@ bool resident_target(const struct resident *r, size_t row, const struct local_na
 	return true;
 }
 
-bool resident_folder(const struct resident *r, const struct name *n, char out[FOLDER_MAX + 1], struct slice *folder, struct fault *why)
+bool resident_folder(const struct resident *r, const struct name *n, char out[FOLDER_MAX + 1],
+		     struct slice *folder, struct fault *why)
 {
 	struct slice own = rows_cell(r->rows, 0, USER_FOLDER);
 	bool ours = own.n == 0;
 	int length;
 
 	if (ours)
-		length = snprintf(out, FOLDER_MAX + 1, "%.*s/%.*s/", SLICE_PRINTF(n->domain), SLICE_PRINTF(r->local));
+		length = snprintf(out, FOLDER_MAX + 1, "%.*s/%.*s/", SLICE_PRINTF(n->domain),
+				  SLICE_PRINTF(r->local));
 	else
-		length = snprintf(out, FOLDER_MAX + 1, "%.*s%s", SLICE_PRINTF(own), slice_ends(own, SLICE("/")) ? "" : "/");
+		length = snprintf(out, FOLDER_MAX + 1, "%.*s%s", SLICE_PRINTF(own),
+				  slice_ends(own, SLICE("/")) ? "" : "/");
 	*folder = slice_of(out, length > 0 && length <= FOLDER_MAX ? (size_t)length : 0);
-	if (!folder_is_sound(*folder) || (ours && (slice_find(r->local, '/') != SIZE_MAX || r->local.p[0] == '.'))) {
-		fault_set(why, "4.3.5", "the folder of %.*s is no path below mail_dir", SLICE_PRINTF(name_whole(n)));
+	if (!folder_is_sound(*folder) ||
+	    (ours && (slice_find(r->local, '/') != SIZE_MAX || r->local.p[0] == '.'))) {
+		fault_set(why, "4.3.5", "the folder of %.*s is no path below mail_dir",
+			  SLICE_PRINTF(name_whole(n)));
 		return false;
 	}
 	return true;
@@ -257,7 +277,8 @@ bool resident_folder(const struct resident *r, const struct name *n, char out[FO
 
 bool resident_name(const struct local_names *names, struct slice path, struct name *out)
 {
-	if (slice_equal_nocase(path, SLICE("postmaster")) && slice_find(names->postmaster, '@') != SIZE_MAX)
+	if (slice_equal_nocase(path, SLICE("postmaster")) &&
+	    slice_find(names->postmaster, '@') != SIZE_MAX)
 		path = names->postmaster;
 	return name_parse(path, names->hostname, out);
 }

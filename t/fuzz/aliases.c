@@ -1,4 +1,5 @@
-/* t/fuzz/aliases.c: the file of aliases: whatever stands there, no name without a target comes out, no target without octets, and no limit is passed. */
+/* t/fuzz/aliases.c: the file of aliases: whatever stands there, no name without a target comes out,
+ * no target without octets, and no limit is passed. */
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -39,7 +39,8 @@ static const char *targets(const char *name)
 		return "-";
 	buf_reset(&text);
 	for (size_t i = 0; i < rows->n_rows; i++)
-		buf_printf(&text, "%s%.*s", i > 0 ? " | " : "", SLICE_PRINTF(rows_cell(rows, i, 0)));
+		buf_printf(&text, "%s%.*s", i > 0 ? " | " : "",
+			   SLICE_PRINTF(rows_cell(rows, i, 0)));
 	return buf_cstr(&text);
 }
 
@@ -115,20 +116,25 @@ static void what_is_not_done_is_passed_over_and_told(void **state)
 	assert_string_equal(targets("vacation"), "-");
 	assert_string_equal(targets("null"), "-");
 	assert_string_equal(targets("many"), "bob");
-	assert_string_equal(buf_cstr(&told), "1 |/usr/bin/prog x: programs are not run; an address would be right\n"
-					     "2 \"|/usr/bin/vacation bob, carl\": programs are not run; an address would be right\n"
-					     "3 /dev/null: files are not written to; an address would be right\n"
-					     "4 :include:/etc/list: lists in other files are not read; their addresses here, with commas between, would be right\n"
-					     "5 two words: this is no address and no name; targets have commas between them\n"
-					     "5 <ann@example.org>: this is no address and no name; targets have commas between them\n"
-					     "5 @: this is no address and no name; targets have commas between them\n"
-					     "5 a@b@: this is no address and no name; targets have commas between them\n"
-					     "6 no colon here: a line reads NAME: TARGET, TARGET\n"
-					     "8 ann@example.org: names stand without a domain and without blanks here\n"
-					     "9 two words: names stand without a domain and without blanks here\n"
-					     "10 : names stand without a domain and without blanks here\n"
-					     "11 list: this name stands there before; its first line counts\n"
-					     "12 ?: this is no name\n");
+	assert_string_equal(
+		buf_cstr(&told),
+		"1 |/usr/bin/prog x: programs are not run; an address would be right\n"
+		"2 \"|/usr/bin/vacation bob, carl\": programs are not run; an address would be "
+		"right\n"
+		"3 /dev/null: files are not written to; an address would be right\n"
+		"4 :include:/etc/list: lists in other files are not read; their addresses here, "
+		"with commas between, would be right\n"
+		"5 two words: this is no address and no name; targets have commas between them\n"
+		"5 <ann@example.org>: this is no address and no name; targets have commas between "
+		"them\n"
+		"5 @: this is no address and no name; targets have commas between them\n"
+		"5 a@b@: this is no address and no name; targets have commas between them\n"
+		"6 no colon here: a line reads NAME: TARGET, TARGET\n"
+		"8 ann@example.org: names stand without a domain and without blanks here\n"
+		"9 two words: names stand without a domain and without blanks here\n"
+		"10 : names stand without a domain and without blanks here\n"
+		"11 list: this name stands there before; its first line counts\n"
+		"12 ?: this is no name\n");
 }
 
 static void a_file_without_end_is_bounded(void **state)
@@ -150,7 +156,8 @@ static void a_file_without_end_is_bounded(void **state)
 		buf_printf(&big, ",a%u", i);
 	parse(buf_cstr(&big));
 	assert_int_equal(aliases_find(a, SLICE("list"))->n_rows, ALIASES_TARGETS_MAX);
-	assert_string_equal(buf_cstr(&told), "1 a10000: a name may have 10,000 targets\n1 a10001: a name may have 10,000 targets\n");
+	assert_string_equal(buf_cstr(&told), "1 a10000: a name may have 10,000 targets\n1 a10001: "
+					     "a name may have 10,000 targets\n");
 	while (buf_length(&big) <= ALIASES_FILE_MAX)
 		buf_append_cstr(&big, "# and so on, and so on\n");
 	aliases_destroy(a);

@@ -9,8 +9,10 @@ static const struct fake_row rows[] = {
 	{QUERY_domain, "test.com", "local|t|list"},
 	{QUERY_domain, "gate.example", "relay|t|any"},
 	{QUERY_domain, "off.example", "local|f|list"},
-	{QUERY_user, "test test.com", "{SCRAM-SHA-256}4096,c2FsdA==,a2V5,a2V5||1000|t|sales@test.com|30|inbox\nspam|t"},
-	{QUERY_user, "old test.com", "0ffe1abd1a08215353c233d6e009613e95eec4253832a761af28ff37ac5a150c|||f|"},
+	{QUERY_user, "test test.com",
+	 "{SCRAM-SHA-256}4096,c2FsdA==,a2V5,a2V5||1000|t|sales@test.com|30|inbox\nspam|t"},
+	{QUERY_user, "old test.com",
+	 "0ffe1abd1a08215353c233d6e009613e95eec4253832a761af28ff37ac5a150c|||f|"},
 	{QUERY_alias, "list test.com", "test@test.com"},
 	{QUERY_alias, "list test.com", "bob\t@far.example"},
 	{QUERY_alias, "list test.com", "bob@far.example"},
@@ -43,7 +45,8 @@ static void finish(struct lookup *lookup, void *arg, const struct fault *why)
 static const char *explain(const char *address)
 {
 	explain_fini(&e);
-	e = (struct explain){.names = &local, .settings = &present, .address = slice_of_cstr(address)};
+	e = (struct explain){
+		.names = &local, .settings = &present, .address = slice_of_cstr(address)};
 	explain_init(&e);
 	finished = false;
 	lookup_start(&l, f->loop, f->cache, explain_evaluate, finish, &e);
@@ -61,7 +64,9 @@ static int set_up(void **state)
 
 	(void)state;
 	buf_init(&problems, 4096);
-	assert_true(settings_parse(SLICE("hostname = mx.test.com\nspam_header = X-Spam: yes\nspam_header = X-Junk: 1\n"), "main.conf", &settings, &problems));
+	assert_true(settings_parse(SLICE("hostname = mx.test.com\nspam_header = X-Spam: "
+					 "yes\nspam_header = X-Junk: 1\n"),
+				   "main.conf", &settings, &problems));
 	buf_fini(&problems);
 	present = settings;
 	explain_init(&e);
@@ -96,11 +101,15 @@ static void a_user_is_explained_row_by_row(void **state)
 	has(text, "to\tdomain\ttest.com is a domain of ours (local)\n");
 	has(text, "to\tuser\ttest@test.com is a user (the row of that name)\n");
 	has(text, "to\trcpt\tit is taken\n");
-	has(text, "to\tdelivery\tTEST@test.com: the mailbox inbox of the Maildir test.com/test/ below mail_dir\n");
+	has(text, "to\tdelivery\tTEST@test.com: the mailbox inbox of the Maildir test.com/test/ "
+		  "below mail_dir\n");
 	has(text, "to\treaches\tyes\n");
-	has(text, "from\trelay\t192.0.2.0/24 may send as test.com without a login (a row of relays)\n");
-	has(text, "from\trelay\t2001:db8::/32 may send as every domain of ours without a login (a row of relays)\n");
-	has(text, "from\troute\tmail for * from test.com goes to smart.host port 587, STARTTLS, as user relay-user with a password (a row of routes)\n");
+	has(text,
+	    "from\trelay\t192.0.2.0/24 may send as test.com without a login (a row of relays)\n");
+	has(text, "from\trelay\t2001:db8::/32 may send as every domain of ours without a login (a "
+		  "row of relays)\n");
+	has(text, "from\troute\tmail for * from test.com goes to smart.host port 587, STARTTLS, as "
+		  "user relay-user with a password (a row of routes)\n");
 	has(text, "by\tlogin\tthe user can log in; the password is kept as {SCRAM-SHA-256}\n");
 	has(text, "by\tpassword\tit is never written anew (password_fixed)\n");
 	has(text, "by\tsender\tsales@test.com is theirs too (a row of sender_addresses)\n");
@@ -115,13 +124,16 @@ static void aliases_are_followed_target_by_target(void **state)
 	const char *text = explain("list@test.com");
 
 	(void)state;
-	has(text, "to\talias\tlist@test.com is an alias (the row of that name) of 3: test@test.com, bob?@far.example, bob@far.example\n");
+	has(text, "to\talias\tlist@test.com is an alias (the row of that name) of 3: "
+		  "test@test.com, bob?@far.example, bob@far.example\n");
 	has(text, "to\tuser\t  test@test.com is a user (the row of that name)\n");
 	has(text, "to\taddress\t  bob@far.example is at a domain that is none of ours\n");
 	has(text, "to\trefused\t5.1.3 bob?@far.example: this is no address\n");
-	has(text, "to\tdelivery\tbob@far.example: the host smart.host port 587, STARTTLS, as user relay-user\n");
+	has(text, "to\tdelivery\tbob@far.example: the host smart.host port 587, STARTTLS, as user "
+		  "relay-user\n");
 	has(text, "by\tlogin\tnobody can log in as it: there is no such row in users\n");
-	has(explain("sales@test.com"), "from\tsender\ttest@test.com may send as it after a login (a row of sender_addresses)\n");
+	has(explain("sales@test.com"), "from\tsender\ttest@test.com may send as it after a login "
+				       "(a row of sender_addresses)\n");
 }
 
 static void what_is_refused_says_so_and_why(void **state)
@@ -148,13 +160,16 @@ static void postmaster_that_nobody_takes_is_found(void **state)
 
 	(void)state;
 	has(text, "to\taddress\tpostmaster@test.com is nobody, and must be somebody");
-	has(text, "to\treaches\tlater\nto\tfault\t4.3.5 nobody takes the mail for postmaster@test.com\n");
+	has(text,
+	    "to\treaches\tlater\nto\tfault\t4.3.5 nobody takes the mail for postmaster@test.com\n");
 	assert_true(aliases_parse(SLICE("root: test@test.com\n"), NULL, NULL, &aliases, &why));
 	local.aliases = aliases;
 	text = explain("postmaster@test.com");
-	has(text, "to\talias\tpostmaster@test.com is an alias (a line of aliases_file) of 1: test@test.com\n");
+	has(text, "to\talias\tpostmaster@test.com is an alias (a line of aliases_file) of 1: "
+		  "test@test.com\n");
 	has(text, "to\treaches\tyes\n");
-	has(explain("root"), "to\tdomain\tit is this host's name: aliases_file counts where no row does\n");
+	has(explain("root"),
+	    "to\tdomain\tit is this host's name: aliases_file counts where no row does\n");
 	local.aliases = NULL;
 	aliases_destroy(aliases);
 }
@@ -165,11 +180,14 @@ static void domains_of_others_show_their_routes(void **state)
 
 	(void)state;
 	has(text, "to\tdomain\tgate.example is a domain of ours (relay, any recipient)\n");
-	has(text, "to\troute\tmail for gate.example from * goes to the MX of inner.host, STARTTLS where it is offered (a row of routes)\n");
+	has(text, "to\troute\tmail for gate.example from * goes to the MX of inner.host, STARTTLS "
+		  "where it is offered (a row of routes)\n");
 	has(text, "to\trcpt\tit is taken, for another host\n");
 	text = explain("bob@far.example");
-	has(text, "to\trcpt\tonly from who may send to other hosts: after a login, or as one of relays\n");
-	has(text, "from\tdomain\tfar.example is no domain of ours: any client may bring its mail for ours\n");
+	has(text, "to\trcpt\tonly from who may send to other hosts: after a login, or as one of "
+		  "relays\n");
+	has(text, "from\tdomain\tfar.example is no domain of ours: any client may bring its mail "
+		  "for ours\n");
 	f->away = true;
 	has(explain("ann@never-asked.example"), "to\treaches\tlater\n");
 }
@@ -179,10 +197,8 @@ static void domains_of_others_show_their_routes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		T(a_user_is_explained_row_by_row),
-		T(aliases_are_followed_target_by_target),
-		T(what_is_refused_says_so_and_why),
-		T(postmaster_that_nobody_takes_is_found),
+		T(a_user_is_explained_row_by_row),	T(aliases_are_followed_target_by_target),
+		T(what_is_refused_says_so_and_why),	T(postmaster_that_nobody_takes_is_found),
 		T(domains_of_others_show_their_routes),
 	};
 
