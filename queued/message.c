@@ -146,10 +146,11 @@ bool message_is_alone(const struct message *m)
 	for (size_t i = 0; i < m->n_recipients; i++) {
 		if (m->recipients[i].mailbox.n > 0)
 			continue;
-		n++;
-		n_routes += m->recipients[i].n_routes;
+		if (++n > 1)
+			return false;
+		n_routes = m->recipients[i].n_routes;
 	}
-	return n == 1 && n_routes == 1;
+	return n_routes == 1;
 }
 
 void message_set_target(struct message *m, struct target *t, enum target_state state, struct slice status, struct slice reply, struct slice by)
