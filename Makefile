@@ -1,6 +1,7 @@
 # tassis: `make` builds, `make install` installs, `make check` is ./check. Variables that an administrator or a packager may set:
 #   PREFIX DESTDIR SYSCONFDIR  where things go        CC CFLAGS LDFLAGS  as ever
 #   BUILD=DIR                  where objects go       SANITIZE=address,undefined
+#   SENDMAIL_LINKS             what `make install-sendmail` makes
 VERSION := 0.1.0
 PREFIX ?= /usr/local
 SBINDIR ?= $(PREFIX)/sbin
@@ -20,17 +21,17 @@ HARDEN := -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
 ifneq ($(SANITIZE),)
 HARDEN := -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer -fPIE
 endif
-PKGS := libevent_core libssl libcrypto libpq libidn2 libargon2
+PKGS := libevent_core libssl libcrypto libpq libidn2 libpsl libargon2
 ALL_CFLAGS := -std=c17 -D_GNU_SOURCE -I. $(WARN) $(HARDEN) $(shell pkg-config --cflags $(PKGS)) \
 	-DTASSIS_VERSION='"$(VERSION)"' -DTASSIS_SYSCONFDIR='"$(SYSCONFDIR)"' -DTASSIS_LIBEXECDIR='"$(LIBEXECDIR)"' \
 	-DTASSIS_SHAREDIR='"$(SHAREDIR)"' $(CFLAGS)
 ALL_LDFLAGS := -pie -Wl,-z,relro,-z,now,--as-needed $(if $(SANITIZE),-fsanitize=$(SANITIZE)) $(LDFLAGS)
-LIBS_common := $(shell pkg-config --libs libevent_core libssl libcrypto libidn2 libargon2) -lcrypt -lresolv -lpthread
+LIBS_common := $(shell pkg-config --libs libevent_core libssl libcrypto libidn2 libpsl libargon2) -lcrypt -lresolv -lpthread
 LIBS_lookupd := $(shell pkg-config --libs libpq)
 LIBS_admin := $(shell pkg-config --libs libpq)
 
 # A program is a folder; its main.c is the program, the rest is a library that the unit tests link too.
-PROGRAMS := master smtpd lookupd resolvd queued deliverd/local deliverd/remote admin
+PROGRAMS := master smtpd lookupd resolvd queued deliverd/local deliverd/remote admin sendmail
 program_name = $(subst /,-,$(1))
 BUILT := $(foreach p,$(PROGRAMS),$(if $(wildcard $(p)/main.c),$(BUILD)/libexec/$(call program_name,$(p))))
 
@@ -39,7 +40,7 @@ COMMON_OBJ := $(COMMON_SRC:%.c=$(BUILD)/%.o)
 UNIT_SRC := $(shell find t/unit -name '*_test.c' 2>/dev/null)
 UNIT_BIN := $(UNIT_SRC:%.c=$(BUILD)/%)
 
-.PHONY: all unit tests fuzz check install accounts uninstall clean FORCE
+.PHONY: all unit tests fuzz check install install-sendmail accounts uninstall clean FORCE
 # Objects of the tests stay, so that a second run builds nothing.
 .PRECIOUS: $(BUILD)/%.o
 all: $(BUILT)
@@ -122,6 +123,8 @@ install: $(BUILT)
 	$(INSTALL) -d $(D)$(SBINDIR) $(D)$(LIBEXECDIR) $(D)$(SHAREDIR)/schema $(D)$(SHAREDIR)/dovecot $(D)$(SYSCONFDIR)
 	$(INSTALL) -m 755 $(BUILT) admin/cluster $(D)$(LIBEXECDIR)
 	$(FILL) master/tassis | $(INSTALL) -m 755 /dev/stdin $(D)$(SBINDIR)/tassis
+	ln -sf $(LIBEXECDIR)/sendmail $(D)$(SBINDIR)/tassis-sendmail
+	ln -sf $(LIBEXECDIR)/sendmail $(D)$(SBINDIR)/tassis-mailq
 	$(INSTALL) -m 644 schema/*.sql $(D)$(SHAREDIR)/schema
 	for file in etc/dovecot/*; do [ ! -f $$file ] || $(INSTALL) -m 644 $$file $(D)$(SHAREDIR)/dovecot; done
 	$(INSTALL) -m 644 etc/main.conf $(D)$(SHAREDIR)/main.conf
@@ -136,6 +139,14 @@ install: $(BUILT)
 		$(FILL) $$page | $(INSTALL) -m 644 /dev/stdin $(D)$(MANDIR)/man$$section/$${page##*/}; done
 	@if [ -z "$(DESTDIR)" ] && [ "$$(id -u)" = 0 ]; then $(MAKE) -s accounts; fi
 
+# The names that other programs call. They may be another mail server's; then nothing is done.
+SENDMAIL_LINKS ?= $(SBINDIR)/sendmail $(PREFIX)/bin/mailq $(PREFIX)/bin/newaliases
+install-sendmail:
+	@set -e; for link in $(SENDMAIL_LINKS); do \
+		if [ -e $(D)$$link -o -L $(D)$$link ] && [ "$$(readlink $(D)$$link)" != $(LIBEXECDIR)/sendmail ]; then \
+			echo "$(D)$$link is another program's (\`dpkg -S $$link\` says whose): remove that, or \`dpkg-divert --local --rename --add $$link\`" >&2; exit 1; fi; done
+	@set -e; for link in $(SENDMAIL_LINKS); do $(INSTALL) -d $(D)$$(dirname $$link); ln -sf $(LIBEXECDIR)/sendmail $(D)$$link; done
+
 # As root: the accounts of the daemons; see ARCHITECTURE.md.
 accounts:
 	@set -e; for a in $(ACCOUNTS); do getent passwd $$a > /dev/null || \
@@ -143,7 +154,8 @@ accounts:
 
 # What install put there goes; main.conf, the accounts and all data stay.
 uninstall:
-	rm -f $(D)$(SBINDIR)/tassis
+	rm -f $(D)$(SBINDIR)/tassis $(D)$(SBINDIR)/tassis-sendmail $(D)$(SBINDIR)/tassis-mailq
+	for link in $(SENDMAIL_LINKS); do [ "$$(readlink $(D)$$link)" != $(LIBEXECDIR)/sendmail ] || rm -f $(D)$$link; done
 	rm -rf $(D)$(LIBEXECDIR) $(D)$(SHAREDIR)
 	[ -z "$(UNITDIR)" ] || for unit in $(UNITS); do rm -f $(D)$(UNITDIR)/$$unit; done
 	for page in $(notdir $(MAN_PAGES)); do rm -f $(D)$(MANDIR)/man$${page##*.}/$$page; done

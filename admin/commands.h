@@ -15,7 +15,7 @@ struct settings;
 	C(queue, true, "list [--json] | show [--json] ID | flush [DOMAIN]", "Shows what waits; makes it due at once.")     \
 	C(explain, true, "[--json] ADDRESS", "Shows every row and setting that decides what happens to mail for it, from it and by it.") \
 	C(schema, true, "upgrade | status [--from DIR]", "Brings the database's schema up to date, or says how it stands.") \
-	C(test, false, "spf [--json] [--dns HOST:PORT] --ip IP --helo NAME --from ADDRESS | dkim [--json] … FILE | arc [--json] … FILE", \
+	C(test, false, "spf [--json] [--dns HOST:PORT] --ip IP --helo NAME --from ADDRESS | dkim [--json] … FILE | arc [--json] … FILE | dmarc [--json] … FILE", \
 	  "Checks who may send as whom, as smtpd does, and tells step by step.")                                      \
 	C(control, false, "VERB [ARGUMENT]", "Tells master something: reload, stop, reopen (the log), ping, status.")
 

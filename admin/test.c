@@ -243,5 +243,7 @@ int command_test(const struct admin *a, int argc, char **argv)
 		return test_dkim(&o);
 	if (strcmp(argv[1], "arc") == 0)
 		return test_arc(&o);
+	if (strcmp(argv[1], "dmarc") == 0)
+		return test_dmarc(&o);
 	return admin_usage("test");
 }

@@ -31,6 +31,7 @@ MUST_USE bool test_run(const struct test_options *o, struct answers *answers, te
 int test_spf(const struct test_options *o);
 int test_dkim(const struct test_options *o);
 int test_arc(const struct test_options *o);
+int test_dmarc(const struct test_options *o);
 
 /* The sentence on standard error; returns 2. */
 PRINTF_LIKE(1, 2) int test_refuse(const char *template, ...);
