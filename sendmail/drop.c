@@ -131,7 +131,8 @@ static int open_folder(const struct where *where, struct fault *why)
 	(void)snprintf(path, sizeof(path), "%s/maildrop", where->spool);
 	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		fault_errno(why, "4.3.0", "no smtpd answers at %s, and there is no %s", where->submit, path);
+		fault_errno(why, "4.3.0", "no smtpd answers at %s, and %s cannot be used (where spool_dir is another, " TASSIS_SYSCONFDIR "/sendmail.conf must say so)",
+			    where->submit, path);
 	return fd;
 }
 

@@ -35,7 +35,8 @@
 		"auto: when started as root, each daemon runs under its own account, in a chroot where it can. caller: "      \
 		"all run as the user who started them.")                                                                    \
 	SETTING(spool_dir, TEXT, "/var/spool/tassis", "path", "", ON_RESTART, ALL,                                        \
-		"Where messages wait, with the sockets of the daemons.")                                                    \
+		"Where messages wait, with the sockets of the daemons. Another than the default stands in sendmail.conf "   \
+		"too, for the programs of users: tassis-sendmail(1).")                                                    \
 	SETTING(mail_dir, TEXT, "/var/mail/tassis", "path", "", ON_RESTART, ALL,                                          \
 		"Where Maildirs are: DOMAIN/LOCAL-PART below it, unless the user's row says otherwise.")                    \
 	SETTING(spool_sync_directory, BOOL, "no", "", "", ON_RESTART, ALL,                                                \

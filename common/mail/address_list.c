@@ -41,19 +41,20 @@ static void skip_comment(struct element *e)
 	e->bad |= depth > 0;
 }
 
-/* Behind its first quote, which was taken. */
+/* Behind its first quote, which was taken. A fold's line end goes, also behind a backslash. */
 static void take_quoted(struct element *e)
 {
+	bool escaped = false;
+
 	while (e->rest.n > 0) {
 		char c = next(e);
 
 		if (c == '\r' || c == '\n')
 			continue;
 		buf_append_char(e->out, c);
-		if (c == '"')
+		if (c == '"' && !escaped)
 			return;
-		if (c == '\\' && e->rest.n > 0 && e->rest.p[0] != '\r' && e->rest.p[0] != '\n')
-			buf_append_char(e->out, next(e));
+		escaped = c == '\\' && !escaped;
 	}
 	e->bad = true;
 }
