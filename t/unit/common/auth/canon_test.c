@@ -38,10 +38,10 @@ static void signature_is_signed_without_what_b_holds(void **state)
 
 	(void)state;
 	buf_init(&out, 4096);
-	assert_true(canon_signature(CANON_SIMPLE, raw, slice_head(slice_tail(raw, 11), 10), &out));
+	assert_true(canon_signature(CANON_SIMPLE, raw, slice_head(slice_tail(raw, 11), 9), &out));
 	assert_string_equal(buf_cstr(&out), "X: a=1; b =; c=2");
 	buf_reset(&out);
-	assert_true(canon_signature(CANON_RELAXED, raw, slice_head(slice_tail(raw, 11), 10), &out));
+	assert_true(canon_signature(CANON_RELAXED, raw, slice_head(slice_tail(raw, 11), 9), &out));
 	assert_string_equal(buf_cstr(&out), "x:a=1; b =; c=2");
 	buf_fini(&out);
 }

@@ -22,7 +22,7 @@ static void check_vector(struct slice line)
 static void passwords_are_what_the_vectors_say(void **state)
 {
 	(void)state;
-	each_vector("t/vectors/common/auth/passwords", 35, check_vector);
+	each_vector("t/vectors/auth/passwords", 35, check_vector);
 }
 
 static void a_password_with_a_nul_is_wrong(void **state)
