@@ -30,9 +30,8 @@ struct file {
 	bool sync_directory;
 	char id[SPOOL_ID_LENGTH + 1];
 	uint64_t received_us;
-	struct buf envelope;
-	struct buf chunk;       /* content to be written next */
-	struct buf front;
+	struct buf chunk; /* content to be written next */
+	struct buf envelope, front;
 	uint64_t skip;
 	int fd;                 /* -1: not open */
 	bool created;           /* the name is ours to remove */
@@ -48,7 +47,7 @@ struct spool_writer {
 	uint32_t magic;
 	struct pool *pool;
 	struct file file;
-	struct buf filling, front;
+	struct buf filling, envelope, front;
 	uint64_t length, skip;
 	bool under_way;   /* a job is */
 	bool wants_ready; /* an append was refused */
@@ -77,6 +76,7 @@ static void writer_destroy(struct spool_writer *w)
 	buf_fini(&w->file.chunk);
 	buf_fini(&w->file.front);
 	buf_fini(&w->filling);
+	buf_fini(&w->envelope);
 	buf_fini(&w->front);
 	w->magic = 0;
 	free(w);
@@ -156,13 +156,6 @@ static void parts_add_data(struct parts *parts, struct file *f, struct slice s)
 	parts_add(parts, s.p, s.n);
 }
 
-/* The envelope stands in front of the first content. */
-static void parts_add_envelope(struct parts *parts, struct file *f)
-{
-	if (f->end == SPOOL_HEADER_SIZE)
-		parts_add_data(parts, f, buf_slice(&f->envelope));
-}
-
 static void work_chunk(struct pool_job *job)
 {
 	struct file *f = &writer_of(job)->file;
@@ -171,7 +164,6 @@ static void work_chunk(struct pool_job *job)
 
 	if (f->failed || !file_open(f))
 		return;
-	parts_add_envelope(&parts, f);
 	parts_add_data(&parts, f, buf_slice(&f->chunk));
 	buf_reset(&f->chunk);
 	if (!write_parts(f->fd, parts.v, parts.n, start)) {
@@ -185,9 +177,9 @@ static void work_chunk(struct pool_job *job)
 	f->writeback_end = f->end;
 }
 
-static struct spool_header file_header(const struct file *f)
+static struct spool_header file_header(const struct file *f, uint64_t envelope_start)
 {
-	struct spool_header h = {.received_us = f->received_us, .envelope_offset = SPOOL_HEADER_SIZE, .content_crc = f->crc, .tail_offset = f->end};
+	struct spool_header h = {.received_us = f->received_us, .envelope_offset = envelope_start, .content_crc = f->crc, .tail_offset = f->end};
 	struct slice envelope = buf_slice(&f->envelope);
 
 	memcpy(h.id, f->id, sizeof(h.id));
@@ -202,7 +194,7 @@ static void header_add(struct spool_header *h, uint64_t offset, uint64_t length)
 	h->content_length += length;
 }
 
-/* All of it in one call, in message order: front, then what was appended. */
+/* All of it in one call: the envelope, then the message in its order: front, then what was appended. */
 static bool write_small(struct file *f)
 {
 	char block[SPOOL_HEADER_SIZE];
@@ -211,17 +203,17 @@ static bool write_small(struct file *f)
 	uint64_t start;
 
 	parts_add(&parts, block, sizeof(block));
-	parts_add_envelope(&parts, f);
+	parts_add_data(&parts, f, buf_slice(&f->envelope));
 	start = f->end;
 	parts_add_data(&parts, f, buf_slice(&f->front));
 	parts_add_data(&parts, f, slice_tail(buf_slice(&f->chunk), (size_t)f->skip));
-	h = file_header(f);
+	h = file_header(f, SPOOL_HEADER_SIZE);
 	header_add(&h, start, f->end - start);
 	spool_header_encode(&h, block);
 	return write_parts(f->fd, parts.v, parts.n, 0);
 }
 
-/* The rest, and front behind it; then, with all that it speaks of written, the header block. */
+/* The rest, and front and envelope behind it; then, with all that it speaks of written, the header block. */
 static bool write_large(struct file *f)
 {
 	char block[SPOOL_HEADER_SIZE];
@@ -229,14 +221,16 @@ static bool write_large(struct file *f)
 	struct spool_header h;
 	struct parts parts = {0};
 	struct slice front = buf_slice(&f->front);
-	uint64_t start = f->end, content_start = SPOOL_HEADER_SIZE + buf_length(&f->envelope), front_start;
+	uint64_t start = f->end, content_start = SPOOL_HEADER_SIZE, front_start, envelope_start;
 
 	parts_add_data(&parts, f, buf_slice(&f->chunk));
 	front_start = f->end;
 	parts_add_data(&parts, f, front);
+	envelope_start = f->end;
+	parts_add_data(&parts, f, buf_slice(&f->envelope));
 	if (!write_parts(f->fd, parts.v, parts.n, start))
 		return false;
-	h = file_header(f);
+	h = file_header(f, envelope_start);
 	if (front.n > 0)
 		header_add(&h, front_start, front.n);
 	header_add(&h, content_start + f->skip, front_start - content_start - f->skip);
@@ -317,9 +311,11 @@ static void writer_finish(struct spool_writer *w)
 {
 	buf_fini(&w->file.chunk);
 	w->file.chunk = w->filling;
+	w->file.envelope = w->envelope;
 	w->file.front = w->front;
 	w->file.skip = w->skip;
 	buf_init(&w->filling, 0);
+	buf_init(&w->envelope, 0);
 	buf_init(&w->front, 0);
 	if (w->no_memory && !w->file.failed) {
 		w->file.failed = true;
@@ -377,12 +373,12 @@ bool spool_writer_begin(const struct spool_place *place, const char id[SPOOL_ID_
 	w->file = (struct file){
 		.folder = place->folder, .sync_directory = place->sync_directory, .received_us = received_us, .fd = -1, .end = SPOOL_HEADER_SIZE};
 	memcpy(w->file.id, id, sizeof(w->file.id));
-	buf_init(&w->file.envelope, SPOOL_ENVELOPE_MAX);
 	buf_init(&w->file.chunk, SPOOL_CHUNK_BYTES);
+	buf_init(&w->envelope, SPOOL_ENVELOPE_MAX);
 	buf_init(&w->front, SIZE_MAX);
 	buf_init(&w->filling, SPOOL_CHUNK_BYTES);
 	loop_task_init(&w->late, pool_loop(place->pool), writer_report, w);
-	if (!buf_append(&w->file.envelope, envelope)) {
+	if (!buf_append(&w->envelope, envelope)) {
 		fault_set(why, "4.3.1", "no memory for the envelope of message %s", id);
 		writer_destroy(w);
 		return false;
@@ -420,6 +416,13 @@ bool spool_writer_append(struct spool_writer *w, struct slice octets)
 uint64_t spool_writer_length(const struct spool_writer *w)
 {
 	return w->length;
+}
+
+bool spool_writer_set_envelope(struct spool_writer *w, struct slice envelope)
+{
+	assert(w->state == WRITER_OPEN);
+	buf_reset(&w->envelope);
+	return buf_append(&w->envelope, envelope);
 }
 
 void spool_writer_commit(struct spool_writer *w, struct slice front, uint64_t skip, spool_done_fn *done, void *arg)

@@ -46,6 +46,9 @@ MUST_USE bool spool_writer_begin(const struct spool_place *place, const char id[
 MUST_USE bool spool_writer_append(struct spool_writer *w, struct slice octets);
 /* Content octets so far. */
 uint64_t spool_writer_length(const struct spool_writer *w);
+/* The envelope is this one instead: what the header of a message says may change it. Copies it. Before commit. False: no memory; the writer is then
+ * good for abort alone. */
+MUST_USE bool spool_writer_set_envelope(struct spool_writer *w, struct slice envelope);
 /* Makes the message durable (RFC 5321 4.2.5: after 250 it is ours), with front before all that was appended (trace fields) and instead of the first
  * skip octets of what was appended (0: all stays). Takes w. Calls done once, from the loop, never before this returns: why is NULL, or temporary (4.3.1 when the disk is
  * full) and the file is gone. */

@@ -349,6 +349,35 @@ static void front_may_be_empty_and_all_may_be_skipped(void **state)
 	}
 }
 
+/* What a header says, of a large message too, may change it. */
+static void envelope_may_be_another_one_at_the_end(void **state)
+{
+	struct slice other = SLICE("from ann@example.org\nspam yes\nto bob@example.com\n");
+	struct fixture *f = *state;
+	struct spool_header h;
+	struct buf envelope;
+
+	buf_init(&envelope, 4096);
+	for (size_t n = 2000; n <= 200000; n *= 10) {
+		struct spool_writer *w = begin(f);
+		int fd;
+
+		append_all(f, w, noise(n));
+		assert_true(spool_writer_set_envelope(w, SLICE("from nobody\nto nobody\n")));
+		assert_true(spool_writer_set_envelope(w, other));
+		commit(f, w, FRONT, 0);
+		f->n_done = 0;
+		fd = (int)syscall(SYS_openat, f->place.folder, ID, O_RDONLY);
+		assert_true(spool_header_read(fd, SLICE(ID), &h, NULL) && spool_envelope_read(fd, &h, &envelope, NULL) &&
+			    spool_content_check(fd, &h, NULL));
+		assert_true(slice_equal(buf_slice(&envelope), other));
+		assert_int_equal(h.content_length, FRONT.n + n);
+		fd_close(&fd);
+		assert_int_equal(syscall(SYS_unlinkat, f->place.folder, ID, 0), 0);
+	}
+	buf_fini(&envelope);
+}
+
 /* Invariant 4. */
 static void full_writer_takes_nothing_until_it_is_ready(void **state)
 {
@@ -588,6 +617,7 @@ int main(void)
 		T(write_back_of_a_large_message_begins_early),
 		T(skipped_octets_are_no_part_of_the_message),
 		T(front_may_be_empty_and_all_may_be_skipped),
+		T(envelope_may_be_another_one_at_the_end),
 		T(full_writer_takes_nothing_until_it_is_ready),
 		T(short_writes_are_gone_on_with),
 		T(each_call_failing_leaves_nothing_and_is_temporary),
