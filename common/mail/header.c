@@ -26,6 +26,31 @@ size_t header_name_length(struct slice field)
 	return n > 0 && i < field.n && field.p[i] == ':' ? n : SIZE_MAX;
 }
 
+static char folded(char c)
+{
+	return c == '\t' ? ' ' : ascii_lower(c);
+}
+
+bool header_field_begins(struct slice rule, struct slice name, struct slice value)
+{
+	size_t colon = slice_find(rule, ':'), i = 0;
+	struct slice beginning;
+
+	if (colon == SIZE_MAX || !slice_equal_nocase(slice_trim(slice_head(rule, colon)), name))
+		return false;
+	beginning = slice_trim(slice_tail(rule, colon + 1));
+	value = slice_trim(value);
+	for (size_t k = 0; k < beginning.n; i++) {
+		if (i == value.n)
+			return false;
+		if (value.p[i] == '\r' || value.p[i] == '\n')
+			continue;
+		if (folded(value.p[i]) != folded(beginning.p[k++]))
+			return false;
+	}
+	return true;
+}
+
 /* The field that h->field holds is over. False: it was none. */
 static bool finish_field(struct header *h)
 {

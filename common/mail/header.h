@@ -30,9 +30,15 @@ struct header {
 	bool ended; /* the rest is body */
 };
 
-/* How long the name is at the beginning of field (RFC 5322 2.2; blanks before the colon are RFC 5322
- * 4.5's obsolete form), or SIZE_MAX: it is no field. */
+/* How long the name is at the beginning of field (RFC 5322 2.2; blanks before the colon are RFC
+ * 5322 4.5's obsolete form), or SIZE_MAX: it is no field. */
 size_t header_name_length(struct slice field);
+
+/* Does the field begin as rule, "NAME: BEGINNING", says? The name is the same and the value begins
+ * so, both without regard to case; folded lines count as one (RFC 5322 2.2.3), HT as SP. Blanks
+ * around the rule's parts do not count; without a beginning each field of that name does it. A
+ * rule without a colon fits nothing. */
+bool header_field_begins(struct slice rule, struct slice name, struct slice value);
 
 /* field_max: octets of one field that are kept, at least 16. fn may be NULL. */
 void header_init(struct header *h, size_t field_max, header_field_fn *fn, void *arg);

@@ -31,3 +31,17 @@ static inline void each_vector(const char *path, size_t at_least, void (*check)(
 	assert_true(n >= at_least);
 	buf_fini(&text);
 }
+
+/* Appends what is written: \r, \n and \t stand for what they mean. */
+static inline void vector_octets(struct slice written, struct buf *out)
+{
+	static const char letters[] = "rnt", meant[] = "\r\n\t";
+
+	for (size_t i = 0; i < written.n; i++) {
+		struct slice letter = slice_of(&written.p[i + 1], written.p[i] == '\\' && i + 1 < written.n);
+		size_t at = letter.n > 0 ? slice_find(slice_of(letters, 3), letter.p[0]) : SIZE_MAX;
+
+		assert_true(buf_append_char(out, at == SIZE_MAX ? written.p[i] : meant[at]));
+		i += at != SIZE_MAX;
+	}
+}

@@ -10,6 +10,7 @@
 
 #include "common/base/attributes.h"
 #include "common/base/buf.h"
+#include "t/unit/vectors.h"
 
 static void note(void *arg, struct slice name, struct slice value, bool cut)
 {
@@ -102,6 +103,47 @@ static void a_header_without_end_takes_no_memory(void **state)
 	header_fini(&h);
 }
 
+static void note_match(void *arg, struct slice name, struct slice value, bool cut)
+{
+	struct slice *rule = arg;
+
+	(void)cut;
+	if (header_field_begins(*rule, name, value))
+		*rule = SLICE_EMPTY;
+}
+
+static void check_rule(struct slice line)
+{
+	struct slice rest = line, rule, field, wanted;
+	struct buf octets;
+	struct header h;
+
+	assert_true(slice_cut(&rest, '\t', &rule) && slice_cut(&rest, '\t', &field) &&
+		    slice_cut(&rest, '\t', &wanted));
+	buf_init(&octets, 4096);
+	vector_octets(field, &octets);
+	header_init(&h, 1024, note_match, &rule);
+	header_feed(&h, buf_slice(&octets));
+	header_end(&h);
+	header_fini(&h);
+	buf_fini(&octets);
+	if (slice_equal(wanted, SLICE("yes")) != (rule.n == 0))
+		fail_msg("%.*s: it is not so", SLICE_PRINTF(line));
+}
+
+static void rules_of_spam_fit_the_fields_that_the_vectors_say(void **state)
+{
+	(void)state;
+	each_vector("t/vectors/mail/field_rules", 20, check_rule);
+}
+
+static void what_is_missing_of_a_cut_field_does_not_matter(void **state)
+{
+	(void)state;
+	assert_true(header_field_begins(SLICE("X-Spam: YES"), SLICE("X-Spam"), SLICE("YES, bec")));
+	assert_false(header_field_begins(SLICE("X-Spam: YES"), SLICE("X-Spam"), SLICE("YE")));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -112,6 +154,8 @@ int main(void)
 		cmocka_unit_test(a_message_without_body_has_its_last_field),
 		cmocka_unit_test(a_long_field_is_cut_and_counted),
 		cmocka_unit_test(a_header_without_end_takes_no_memory),
+		cmocka_unit_test(rules_of_spam_fit_the_fields_that_the_vectors_say),
+		cmocka_unit_test(what_is_missing_of_a_cut_field_does_not_matter),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
