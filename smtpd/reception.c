@@ -8,7 +8,10 @@
 #include "common/mail/trace.h"
 #include "common/spool/envelope.h"
 #include "common/spool/writer.h"
+#include "smtpd/facts.h"
 #include "smtpd/handover.h"
+#include "smtpd/inspection.h"
+#include "smtpd/policy.h"
 #include "smtpd/smtpd.h"
 #include "smtpd/submission.h"
 #include "smtpd/transaction.h"
@@ -31,9 +34,16 @@ static enum next refuse_message(struct session *s, struct slice id, const struct
 
 /* ---- the beginning ---- */
 
+/* save_sent: what a user submits goes into the user's mailbox sent, too. */
+static bool saves_sent(const struct session *s)
+{
+	return smtpd_settings(s->smtpd)->save_sent && s->user.n > 0 &&
+	       s->user.n <= ENVELOPE_PATH_MAX && s->transaction->reverse_path.n > 0;
+}
+
 static bool encode_envelope(const struct session *s, struct transaction *t, struct fault *why)
 {
-	struct envelope_recipient *all = memory_alloc(t->n_recipients, sizeof(*all), why);
+	struct envelope_recipient *all = memory_alloc(t->n_recipients + 1, sizeof(*all), why);
 	struct envelope e = {.reverse_path = t->reverse_path,
 			     .client = s->address,
 			     .helo = s->helo,
@@ -42,6 +52,7 @@ static bool encode_envelope(const struct session *s, struct transaction *t, stru
 			     .ret = t->ret,
 			     .envid = t->envid,
 			     .eight_bit = t->eight_bit,
+			     .spam = t->spam,
 			     .recipients = all};
 	bool ok;
 
@@ -50,6 +61,9 @@ static bool encode_envelope(const struct session *s, struct transaction *t, stru
 	for (const struct recipient *r = t->first; r != NULL; r = r->next)
 		all[e.n_recipients++] = (struct envelope_recipient){
 			.forward_path = r->forward_path, .notify = r->notify, .orcpt = r->orcpt};
+	if (saves_sent(s))
+		all[e.n_recipients++] = (struct envelope_recipient){.forward_path = s->user,
+								    .mailbox = SLICE("sent")};
 	ok = envelope_encode(&e, &t->envelope);
 	if (!ok)
 		fault_set(why, "4.3.1", "the envelope is too large");
@@ -88,6 +102,7 @@ enum next verb_data(struct session *s, struct slice argument)
 	if (!may_begin(s, &r))
 		return session_refuse_command(s, &r);
 	t->received_us = loop_wall_us(s->smtpd->loop);
+	inspection_begin(s);
 	if (!encode_envelope(s, t, &why) ||
 	    !spool_writer_begin(&s->smtpd->place, t->id, t->received_us, buf_slice(&t->envelope),
 				writer_ready, s, &t->writer, &why)) {
@@ -224,12 +239,28 @@ static bool append_trace(const struct session *s, const struct transaction *t, s
 	return ok;
 }
 
+/* What the header said stands in the envelope. */
+static bool renew_envelope(const struct session *s, struct transaction *t, struct fault *why)
+{
+	if (!t->envelope_is_old)
+		return true;
+	buf_reset(&t->envelope);
+	if (!encode_envelope(s, t, why))
+		return false;
+	if (spool_writer_set_envelope(t->writer, buf_slice(&t->envelope)))
+		return true;
+	fault_set(why, "4.3.1", "no memory for the envelope");
+	return false;
+}
+
 static bool commit(struct session *s, struct fault *why)
 {
 	struct buf front;
 	uint64_t skip;
 	bool ok;
 
+	if (!renew_envelope(s, s->transaction, why))
+		return false;
 	buf_init(&front, FRONT_BYTES + buf_length(&s->transaction->submitted));
 	ok = append_trace(s, s->transaction, &front) && submission_append(s, &front, &skip);
 	if (!ok)
@@ -239,11 +270,64 @@ static bool commit(struct session *s, struct fault *why)
 	return ok;
 }
 
+static enum next hand_over(struct session *s)
+{
+	struct fault why = {0};
+	struct reply no;
+
+	if (commit(s, &why))
+		return session_wait(s, STEP_committed);
+	reply_set_fault(&no, 452, &why);
+	return refuse_message(s, transaction_id(s->transaction), &no);
+}
+
+/* envelope_from: the reverse-path is the header's, if the sender may use that. */
+static enum next ask_about(struct session *s, struct slice reverse_path)
+{
+	struct fault why = {0};
+	struct reply no;
+
+	if (facts_ask(s, reverse_path, SLICE_EMPTY, STEP_sender_answered, &why))
+		return session_wait(s, STEP_sender_answered);
+	reply_set(&no, 451, "4.3.0", "the sender cannot be looked up now");
+	return refuse_message(s, transaction_id(s->transaction), &no);
+}
+
+static bool may_send_as(const struct session *s, struct slice reverse_path, struct reply *no)
+{
+	struct policy_facts facts;
+	struct reply refusal;
+
+	if (!facts_of(s, &facts)) {
+		reply_set(no, 451, "4.3.0", "the sender cannot be looked up now");
+		return false;
+	}
+	facts.auth_would_help = false; /* too late */
+	facts.recipient = s->transaction->goes_elsewhere ? RCPT_REMOTE : RCPT_LOCAL;
+	if (policy_sender(&facts, smtpd_settings(s->smtpd), &refusal))
+		return true;
+	reply_set(no, refusal.code, refusal.status, "the message is from %.*s: %s",
+		  SLICE_PRINTF(reverse_path), refusal.text);
+	return false;
+}
+
+enum next step_sender_answered(struct session *s)
+{
+	struct transaction *t = s->transaction;
+	struct slice reverse_path = inspection_reverse_path(s);
+	struct reply no;
+
+	if (!may_send_as(s, reverse_path, &no))
+		return refuse_message(s, transaction_id(t), &no);
+	t->reverse_path = reverse_path;
+	t->envelope_is_old = true;
+	return hand_over(s);
+}
+
 static enum next finish(struct session *s)
 {
 	const struct settings *conf = smtpd_settings(s->smtpd);
 	struct transaction *t = s->transaction;
-	struct fault why = {0};
 	struct reply no;
 
 	if (t->content == CONTENT_GOOD) {
@@ -267,10 +351,10 @@ static enum next finish(struct session *s)
 	case CONTENT_GOOD:
 		break;
 	}
-	if (commit(s, &why))
-		return session_wait(s, STEP_committed);
-	reply_set_fault(&no, 452, &why);
-	return refuse_message(s, transaction_id(t), &no);
+	t->envelope_is_old = t->spam;
+	if (inspection_reverse_path(s).n > 0)
+		return ask_about(s, inspection_reverse_path(s));
+	return hand_over(s);
 }
 
 enum next step_committed(struct session *s)

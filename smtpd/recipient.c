@@ -1,8 +1,10 @@
-/* RCPT (RFC 5321 4.1.1.3): lookupd is asked for the facts, policy.h judges them. */
+/* RCPT (RFC 5321 4.1.1.3): lookupd is asked for the facts, policy.h judges them; a mailbox with a
+ * quota has its deliverd asked for room. */
 #include <string.h>
 
 #include "common/base/fault.h"
 #include "common/log/log.h"
+#include "smtpd/facts.h"
 #include "smtpd/policy.h"
 #include "smtpd/smtpd.h"
 #include "smtpd/transaction.h"
@@ -53,42 +55,6 @@ static struct recipient *recipient_make(struct session *s, const struct rcpt_arg
 	return ok ? made : NULL;
 }
 
-/* Notes what lookupd says; the step judges it. */
-static void answered(void *arg, const struct ipc_message *answer, int *fd, const struct fault *why)
-{
-	struct session *s = session_of(arg);
-	struct transaction *t = s->transaction;
-
-	(void)fd;
-	(void)why;
-	t->answered = answer != NULL && answer->type == IPC_TYPE_rcpt_answer;
-	if (t->answered) {
-		t->answer = answer->rcpt_answer;
-		t->answer.folder = SLICE_EMPTY; /* it lived in the frame */
-	}
-	session_note(s);
-}
-
-/* The client's home among the lookupd: its limits and its answers are there. */
-static struct ipc_peer *home_of_client(const struct session *s)
-{
-	return service_peer_for(s->smtpd->service, IPC_ROLE_LOOKUPD,
-				slice_of(s->address.octets, s->address.family == 4 ? 4 : 16));
-}
-
-static bool ask(struct session *s, struct fault *why)
-{
-	struct transaction *t = s->transaction;
-	struct ipc_peer *lookupd = home_of_client(s);
-	struct ipc_message m = IPC_MESSAGE(rcpt_ask, .client = s->address, .user = s->user,
-					   .reverse_path = t->reverse_path,
-					   .forward_path = t->asked->forward_path);
-
-	return lookupd != NULL &&
-	       ipc_ask(lookupd, &s->ask, &m, -1, session_limit_ms(s, STEP_rcpt_answered), true,
-		       answered, s, why);
-}
-
 static bool may_follow(const struct session *s, struct reply *no)
 {
 	if (s->transaction == NULL)
@@ -112,31 +78,68 @@ enum next verb_rcpt(struct session *s, struct slice argument)
 		reply_set_fault(&no, why.class == FAULT_PERMANENT ? 501 : 452, &why);
 		return refuse_recipient(s, r.forward_path.mailbox, &no);
 	}
-	if (!ask(s, &why)) {
+	if (!facts_ask(s, s->transaction->reverse_path, s->transaction->asked->forward_path,
+		       STEP_rcpt_answered, &why)) {
 		reply_set(&no, 451, "4.3.0", "the recipient cannot be looked up now");
 		return refuse_recipient(s, s->transaction->asked->forward_path, &no);
 	}
 	return session_wait(s, STEP_rcpt_answered);
 }
 
-/* The small numbers are lookupd's; what is none of them is no answer. */
-static bool facts_of(const struct session *s, struct policy_facts *f)
-{
-	const struct ipc_rcpt_answer *a = &s->transaction->answer;
+/* ---- quota ---- */
 
-	if (!s->transaction->answered || a->recipient > RCPT_DISABLED || a->sender > SENDER_LOCAL)
+/* Only a plain no is one; what happens to a message for a mailbox that is full is told at its
+ * delivery, too. */
+static void quota_answered(void *arg, const struct ipc_message *answer, int *fd,
+			   const struct fault *why)
+{
+	struct session *s = session_of(arg);
+
+	(void)fd;
+	(void)why;
+	s->transaction->quota_is_full =
+		answer != NULL && answer->type == IPC_TYPE_done && answer->done.number == 0;
+	session_note(s);
+}
+
+/* Asks the Maildir's home among the deliverd. False: there is no quota, or nobody to ask. */
+static bool quota_ask(struct session *s)
+{
+	struct transaction *t = s->transaction;
+	struct slice folder = buf_slice(&t->folder);
+	struct ipc_message m = IPC_MESSAGE(
+		quota_ask, .folder = folder, .quota_bytes = t->answer.quota_bytes,
+		.quota_messages = t->answer.quota_messages, .size_bytes = t->announced_bytes);
+	struct ipc_peer *local;
+
+	t->quota_is_full = false;
+	if (folder.n == 0 || (t->answer.quota_bytes == 0 && t->answer.quota_messages == 0))
 		return false;
-	*f = (struct policy_facts){
-		.trusted = s->trusted,
-		.authenticated = s->user.n > 0,
-		.auth_would_help = s->user.n == 0 && session_could_offer_auth(s),
-		.sender = s->transaction->reverse_path.n == 0 ? SENDER_NULL
-							      : (enum sender_kind)a->sender,
-		.recipient = (enum rcpt_kind)a->recipient,
-		.relay = a->relay,
-		.sender_owned = a->sender_owned,
-	};
-	return true;
+	local = service_peer_for(s->smtpd->service, IPC_ROLE_LOCAL, folder);
+	return local != NULL &&
+	       ipc_ask(local, &s->ask, &m, -1, session_limit_ms(s, STEP_quota_answered), false,
+		       quota_answered, s, NULL);
+}
+
+/* ---- the verdict ---- */
+
+static enum next take_recipient(struct session *s)
+{
+	struct transaction *t = s->transaction;
+	struct reply r;
+
+	if (t->first == NULL)
+		t->first = t->asked;
+	else
+		t->last->next = t->asked;
+	t->last = t->asked;
+	t->asked = NULL;
+	t->n_recipients++;
+	t->from_relay |= t->answer.relay;
+	t->goes_elsewhere |= t->answer.recipient == RCPT_REMOTE;
+	reply_set(&r, 250, "2.1.5", "recipient noted");
+	session_reply(s, &r);
+	return session_command(s);
 }
 
 enum next step_rcpt_answered(struct session *s)
@@ -151,15 +154,25 @@ enum next step_rcpt_answered(struct session *s)
 		reply_set(&r, 451, "4.3.0", "the recipient cannot be looked up now");
 		return refuse_recipient(s, asked->forward_path, &r);
 	}
-	if (!policy_recipient(&facts, &r))
+	if (!policy_recipient(&facts, smtpd_settings(s->smtpd), &r))
 		return refuse_recipient(s, asked->forward_path, &r);
-	if (t->first == NULL)
-		t->first = asked;
+	t->asked = asked;
+	if (quota_ask(s))
+		return session_wait(s, STEP_quota_answered);
+	return take_recipient(s);
+}
+
+enum next step_quota_answered(struct session *s)
+{
+	struct recipient *asked = s->transaction->asked;
+	struct reply no;
+
+	if (!s->transaction->quota_is_full)
+		return take_recipient(s);
+	s->transaction->asked = NULL;
+	if (smtpd_settings(s->smtpd)->quota_full == QUOTA_FULL_PERMANENT)
+		reply_set(&no, 552, "5.2.2", "the mailbox is full");
 	else
-		t->last->next = asked;
-	t->last = asked;
-	t->n_recipients++;
-	reply_set(&r, 250, "2.1.5", "recipient noted");
-	session_reply(s, &r);
-	return session_command(s);
+		reply_set(&no, 452, "4.2.2", "the mailbox is full; try again later");
+	return refuse_recipient(s, asked->forward_path, &no);
 }

@@ -40,6 +40,7 @@ static bool begin(struct session *s, const struct mail_argument *m, struct fault
 	if (t == NULL)
 		goto out;
 	t->eight_bit = m->eight_bit;
+	t->announced_bytes = m->has_size ? m->size_bytes : 0;
 	if (!path_append(&m->reverse_path, &path)) {
 		fault_set(why, "5.1.7", "the sender's address cannot be passed on");
 		goto out;

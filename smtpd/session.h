@@ -14,10 +14,10 @@
  *
  *	connected ─┬─(implicit TLS)→ encrypted ─┐
  *	           └────────────────────────────┴→ command ←──────────────── skip_line
- *	command → rcpt_answered → command                     RCPT
+ *	command → rcpt_answered [→ quota_answered] → command  RCPT
  *	command → auth_response → auth_answered → command     AUTH
  *	command → encrypted → command                         STARTTLS
- *	command → content ⇄ content_full → committed → handed → command   DATA
+ *	command → content ⇄ content_full [→ sender_answered] → committed → handed → command   DATA
  *	any → closing → lingering → (end) */
 #pragma once
 
@@ -45,6 +45,7 @@ struct transaction;
 
 #define HANDSHAKE_LIMIT_MS 60000
 #define QUEUED_LIMIT_MS 1000 /* how long 250 waits for a window at queued */
+#define QUOTA_LIMIT_MS 2000  /* a client is not kept waiting for what delivery tells, too */
 #define CLOSING_LIMIT_MS 30000
 #define LINGER_LIMIT_MS 3000
 
@@ -61,10 +62,12 @@ enum over { OVER_TELL, OVER_END, OVER_RUN };
 	X(command, WAKE_LINE, conf->smtp_command_timeout, OVER_TELL)                               \
 	X(skip_line, WAKE_INPUT, conf->smtp_command_timeout, OVER_TELL)                            \
 	X(rcpt_answered, WAKE_ANSWER, conf->smtp_lookup_timeout, OVER_RUN)                         \
+	X(quota_answered, WAKE_ANSWER, QUOTA_LIMIT_MS, OVER_RUN)                                   \
 	X(auth_response, WAKE_LINE, conf->smtp_command_timeout, OVER_TELL)                         \
 	X(auth_answered, WAKE_ANSWER, conf->smtp_lookup_timeout, OVER_RUN)                         \
 	X(content, WAKE_INPUT, conf->smtp_data_timeout, OVER_TELL)                                 \
 	X(content_full, WAKE_NOTED, 0, OVER_END)                                                   \
+	X(sender_answered, WAKE_ANSWER, conf->smtp_lookup_timeout, OVER_RUN)                       \
 	X(committed, WAKE_NOTED, 0, OVER_END)                                                      \
 	X(handed, WAKE_NOTED, QUEUED_LIMIT_MS, OVER_RUN)                                           \
 	X(closing, WAKE_SENT, CLOSING_LIMIT_MS, OVER_END)                                          \
@@ -93,7 +96,7 @@ struct session {
 	uint64_t limit_at_ms;	 /* 0: none */
 	struct arena arena; /* as long as the session: what the client called itself, who it is */
 	struct buf replies; /* gathered while the next command is there already (RFC 2920 3.2) */
-	struct ipc_ask ask; /* to lookupd */
+	struct ipc_ask ask; /* to lookupd or deliverd: there is one at a time */
 	struct transaction *transaction; /* from MAIL to its end */
 	struct handover *handover;	 /* a message that is being committed */
 	struct client *client;

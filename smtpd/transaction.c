@@ -9,8 +9,7 @@
 #include "smtpd/submission.h"
 
 enum {
-	HEADER_FIELD_BYTES = 80, /* of a field, its name is all that is looked at */
-	RECIPIENT_BYTES = 1500,	 /* a recipient with a long path, and its parameters */
+	RECIPIENT_BYTES = 1500, /* a recipient with a long path, and its parameters */
 	ARENA_BYTES = 16384,
 	RUN_BYTES = 65536, /* content that comes in one piece, at most */
 };
@@ -25,7 +24,7 @@ struct transaction *transaction_create(struct session *s, struct fault *why)
 		   ARENA_BYTES + smtpd_settings(s->smtpd)->smtp_max_recipients * RECIPIENT_BYTES);
 	spool_id_make(&s->smtpd->ids, loop_wall_us(s->smtpd->loop), t->id);
 	lines_init(&t->lines);
-	header_init(&t->header, HEADER_FIELD_BYTES, NULL, NULL);
+	buf_init(&t->folder, IPC_FOLDER_MAX);
 	buf_init(&t->envelope, IPC_ENVELOPE_MAX);
 	buf_init(&t->submitted, SUBMISSION_HEADER_MAX + RUN_BYTES);
 	return t;
@@ -37,6 +36,8 @@ void transaction_destroy(struct transaction *t)
 		return;
 	spool_writer_abort(t->writer);
 	header_fini(&t->header);
+	from_field_fini(&t->from);
+	buf_fini(&t->folder);
 	buf_fini(&t->envelope);
 	buf_fini(&t->submitted);
 	arena_reset(&t->arena);

@@ -13,6 +13,7 @@
 #include "common/base/fault.h"
 #include "common/base/slice.h"
 #include "common/ipc/frame.h"
+#include "common/mail/from_field.h"
 #include "common/mail/header.h"
 #include "common/mail/lines.h"
 #include "common/spool/id.h"
@@ -34,6 +35,7 @@ struct transaction {
 	char id[SPOOL_ID_LENGTH + 1];
 	struct slice reverse_path; /* without <>; empty: null */
 	struct slice ret, envid;
+	uint64_t announced_bytes; /* as MAIL said (RFC 1870); 0: not said */
 	bool eight_bit;
 	struct recipient *first, *last; /* those that were taken, in the client's order */
 	uint32_t n_recipients, n_refused;
@@ -41,13 +43,20 @@ struct transaction {
 	struct recipient *asked;       /* the one lookupd is asked about */
 	struct ipc_rcpt_answer answer; /* without its texts */
 	bool answered;		       /* answer is one */
-	struct fault *failure;	       /* in arena: why there is none */
+	struct buf folder;	       /* of the answer */
+	bool quota_is_full;	       /* says the folder's deliverd */
+	bool from_relay;	       /* a recipient was taken from the client as a relay */
+	bool goes_elsewhere;	       /* a recipient was taken whose domain is not ours */
 
 	struct lines lines; /* from DATA on */
 	struct header header;
-	struct buf submitted; /* with a submission: the header as it came, and what came with its end */
+	struct from_field from; /* with envelope_from = header, of a submission */
+	bool spam;		/* a field says so */
+	struct buf submitted;	/* with a submission: the header as it came, and what came with its
+				   end */
 	struct spool_writer *writer; /* NULL: not begun, or what comes is swallowed */
 	struct buf envelope;	     /* encoded */
+	bool envelope_is_old;	     /* as it was before the header was seen */
 	uint64_t received_us, size_bytes;
 	size_t held_bytes; /* of input: the run that the writer had no room for */
 	enum content_fault content;

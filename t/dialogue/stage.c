@@ -1,11 +1,13 @@
-/* t/dialogue/stage.c: a stage for one smtpd: plays master, lookupd, resolvd and queued for it
- * over common/ipc, by a script that is the addresses themselves:
+/* t/dialogue/stage.c: a stage for one smtpd: plays master, lookupd, resolvd, queued and deliverd-local
+ * for it over common/ipc, by a script that is the addresses themselves:
  *
  *	…@test.com            ours; unknown@, disabled@, failing@ (lookupd fails), silent@ (never answers), else a mailbox
+ *	                      small@ with room for 1,000 octets, full@ with none, unsure@ (its deliverd fails), stuck@ (never
+ *	                      answers); as sender second@ is the user's own too, failing@ (lookupd fails)
  *	…@relay.example       a domain that we relay for; any other is elsewhere
  *	test@test.com 1111    may log in; away@test.com (lookupd fails)
  *
- *	stage SMTPD FOLDER KIND TLS [relay] [no-certificate] [disk-full] [queued=away|busy] [NAME = VALUE]…
+ *	stage SMTPD FOLDER KIND TLS [relay] [no-certificate] [disk-full] [queued=away|busy] [local=away] [NAME = VALUE]…
  *
  * disk-full: no file of smtpd's can grow over 60 KiB.
  * Says "ready PORT" when smtpd is, and lives until its standard input ends; "stop" there tells
@@ -41,10 +43,10 @@ struct stage {
 	const char *folder, *tls;
 	pid_t smtpd;
 	struct ipc_channel *channel;
-	struct ipc_server *lookupd, *resolvd, *queued;
+	struct ipc_server *lookupd, *resolvd, *queued, *local;
 	struct tls_key *key;
 	struct buf certificate, settings;
-	bool relay, no_certificate, disk_full, queued_away, queued_busy;
+	bool relay, no_certificate, disk_full, queued_away, queued_busy, local_away;
 	int listening;
 	uint16_t port;
 	struct loop_io input;
@@ -93,6 +95,16 @@ static enum rcpt_kind recipient_kind(struct slice path)
 	return slice_starts(path, SLICE("disabled@")) ? RCPT_DISABLED : RCPT_LOCAL;
 }
 
+static bool has_quota(struct slice path)
+{
+	static const char *const names[] = {"small@", "full@", "unsure@", "stuck@"};
+
+	for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
+		if (slice_starts(path, slice_of_cstr(names[i])))
+			return true;
+	return false;
+}
+
 static void answer_rcpt(struct stage *g, struct ipc_request *request, const struct ipc_rcpt_ask *m)
 {
 	bool local = slice_equal_nocase(domain_of(m->reverse_path), SLICE("test.com"));
@@ -102,11 +114,18 @@ static void answer_rcpt(struct stage *g, struct ipc_request *request, const stru
 				      : local		     ? SENDER_LOCAL
 							     : SENDER_REMOTE,
 			    .relay = g->relay,
-			    .sender_owned = m->user.n > 0 && slice_equal(m->user, m->reverse_path));
+			    .sender_owned = m->user.n > 0 &&
+					    (slice_equal(m->user, m->reverse_path) ||
+					     slice_starts(m->reverse_path, SLICE("second@"))));
 
+	if (has_quota(m->forward_path)) {
+		a.rcpt_answer.folder = m->forward_path;
+		a.rcpt_answer.quota_messages = 10;
+	}
 	if (slice_starts(m->forward_path, SLICE("silent@")))
 		keep(g, request);
-	else if (slice_starts(m->forward_path, SLICE("failing@")))
+	else if (slice_starts(m->forward_path.n > 0 ? m->forward_path : m->reverse_path,
+			      SLICE("failing@")))
 		answer_failed(request);
 	else
 		ipc_answer(request, &a, -1);
@@ -166,7 +185,7 @@ static void lookupd_asked(void *arg, struct ipc_request *request, const struct i
 	}
 }
 
-/* ---- resolvd, queued ---- */
+/* ---- resolvd, queued, deliverd-local ---- */
 
 static void resolvd_asked(void *arg, struct ipc_request *request, const struct ipc_message *m,
 			  int *fd)
@@ -189,6 +208,24 @@ static void queued_asked(void *arg, struct ipc_request *request, const struct ip
 	(void)fd;
 	if (g->queued_busy)
 		keep(g, request);
+	else
+		ipc_answer(request, &a, -1);
+}
+
+static void local_asked(void *arg, struct ipc_request *request, const struct ipc_message *m,
+			int *fd)
+{
+	struct stage *g = arg;
+	bool fits = m->type == IPC_TYPE_quota_ask &&
+		    slice_starts(m->quota_ask.folder, SLICE("small@")) &&
+		    m->quota_ask.quota_messages == 10 && m->quota_ask.size_bytes <= 1000;
+	struct ipc_message a = IPC_MESSAGE(done, .number = fits);
+
+	(void)fd;
+	if (slice_starts(m->quota_ask.folder, SLICE("stuck@")))
+		keep(g, request);
+	else if (slice_starts(m->quota_ask.folder, SLICE("unsure@")))
+		answer_failed(request);
 	else
 		ipc_answer(request, &a, -1);
 }
@@ -221,7 +258,8 @@ static void connect_asked(struct stage *g, struct ipc_request *request,
 	struct fault why = {0};
 	int fd;
 
-	if (m->role == IPC_ROLE_QUEUED && g->queued_away) {
+	if ((m->role == IPC_ROLE_QUEUED && g->queued_away) ||
+	    (m->role == IPC_ROLE_LOCAL && g->local_away)) {
 		answer_failed(request);
 		return;
 	}
@@ -384,6 +422,7 @@ static void read_options(struct stage *g, int argc, char **argv)
 		g->no_certificate |= strcmp(argv[i], "no-certificate") == 0;
 		g->disk_full |= strcmp(argv[i], "disk-full") == 0;
 		g->queued_away |= strcmp(argv[i], "queued=away") == 0;
+		g->local_away |= strcmp(argv[i], "local=away") == 0;
 		g->queued_busy |= strcmp(argv[i], "queued=busy") == 0;
 		if (strstr(argv[i], " = ") != NULL)
 			buf_printf(&g->settings, "%s\n", argv[i]);
@@ -398,6 +437,7 @@ static int end(struct stage *g)
 	ipc_server_destroy(g->lookupd);
 	ipc_server_destroy(g->resolvd);
 	ipc_server_destroy(g->queued);
+	ipc_server_destroy(g->local);
 	for (size_t i = 0; i < g->n_kept; i++)
 		answer_failed(g->kept[i]);
 	ipc_channel_destroy(g->channel); /* smtpd ends by itself */
@@ -435,6 +475,7 @@ int main(int argc, char **argv)
 	g.lookupd = serve(&g, IPC_ROLE_LOOKUPD, lookupd_asked);
 	g.resolvd = serve(&g, IPC_ROLE_RESOLVD, resolvd_asked);
 	g.queued = serve(&g, IPC_ROLE_QUEUED, queued_asked);
+	g.local = serve(&g, IPC_ROLE_LOCAL, local_asked);
 	if (!fd_nonblocking(fd, &why) ||
 	    (g.channel = ipc_channel_create(g.loop, fd, IPC_ROLE_MASTER, IPC_ROLE_SMTPD,
 					    master_asked, gone, &g, &why)) == NULL)

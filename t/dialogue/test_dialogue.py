@@ -1,11 +1,13 @@
 """Golden dialogues, one a file: AREA/what_it_shows.smtp, both sides of a session with a real smtpd whose peers are played by stage.c.
 
   # what it shows                    ? OPTION        the stage: smtp starttls (KIND TLS), relay, queued=away, NAME = VALUE …
+  I: 250          a reply of any text and number of lines
   S: 250 2.1.0 …  a line of ours     C: EHLO x       a line of the client's; lines that follow each other are sent at once
   R: a\\n.\\r\\n     octets as they are   T:              the client begins TLS     E:   we close the connection
   N: a new connection                X: the client closes, H: its sending side alone         W: 0.2  a pause, seconds
   ! stop          smtpd is told to   Q: 1            so many committed messages lie in the spool
   M: a line of the last message      L: regex        a line of the log, waited for
+  V: spam yes     a record of the last message's envelope; V: !user …  there is none so
   D:              the spool's folder is taken away        O: 421 …    what another client is told beside this one
 
 %ID%, %DATE% and %PORT% stand for what changes, %TLS% for version and cipher, %X*10% for ten X."""
@@ -62,6 +64,11 @@ class Stage:
         extents = re.findall(rb"^extent (\d+) (\d+)$", whole[:512], re.M)
         return b"".join(whole[int(o) : int(o) + int(n)] for o, n in extents)
 
+    def envelope(self):
+        whole = self.committed()[-1].read_bytes()
+        offset, length = map(int, re.search(rb"^envelope (\d+) (\d+) ", whole[:512], re.M).groups())
+        return whole[offset : offset + length].decode().split("\n")
+
     def end(self):
         self.process.stdin.close()
         try:
@@ -99,6 +106,11 @@ class Dialogue:
         assert re.fullmatch(pattern(wanted), got.decode(errors="replace").removesuffix("\r\n")), f"wanted {wanted!r}, got {got!r}"
         assert got.endswith(b"\r\n")
 
+    def expect_any(self, code):
+        while (got := self.line().decode()).startswith(code + "-"):
+            pass
+        assert got.startswith(code + " "), got
+
     def expect_end(self, _):
         try:
             assert self.line() == b""
@@ -110,6 +122,10 @@ class Dialogue:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         assert self.received == b"", self.received
         self.socket = context.wrap_socket(self.socket, server_hostname="mx.test.com")
+
+    def look_at_envelope(self, wanted):
+        records = self.stage.envelope()
+        assert (wanted in records) or (wanted[:1] == "!" and not any(r.startswith(wanted[1:]) for r in records)), (wanted, records)
 
     def wait(self, condition, what):
         end = time.monotonic() + PATIENCE
@@ -131,6 +147,7 @@ class Dialogue:
         message = [s[3:] for s in self.steps if s.startswith("M:")]
         acts = {
             "S:": self.expect,
+            "I:": self.expect_any,
             "E:": self.expect_end,
             "T:": self.start_tls,
             "N:": self.new,
@@ -142,6 +159,7 @@ class Dialogue:
             "O:": self.other,
             "D:": lambda _: shutil.rmtree(self.stage.folder / "incoming"),
             "M:": lambda _: None,
+            "V:": self.look_at_envelope,
             "L:": lambda r: self.wait(lambda: re.search(r, self.stage.log(), re.M), r),
         }
         for at, step in enumerate(self.steps):
