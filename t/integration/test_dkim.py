@@ -109,6 +109,19 @@ def test_relaxed_forgives_blanks_and_case_and_simple_does_not(dns, keys):
         assert check(dns, signed.replace(b"Subject: Is dinner\r\n  ready?", b"SUBJECT:Is   dinner ready?  "))["result"] == result
 
 
+def test_of_a_field_that_stands_there_twice_the_last_is_signed(dns, keys):
+    signed = sign(dns, keys, include_headers=[b"from", b"to", b"subject"])
+    assert check(dns, b"Subject: on top\r\n" + signed)["result"] == "pass"
+    assert check(dns, signed.replace(b"\r\n\r\n", b"\r\nSubject: below\r\n\r\n", 1))["result"] == "fail"
+
+
+def test_of_several_keys_the_one_that_says_its_version_counts(dns, keys):
+    signed = sign(dns, keys, record="-")
+    dns.put(f"s{dns.n}._domainkey.football.example.com", "some other text")
+    dns.put(f"s{dns.n}._domainkey.football.example.com", f"v=DKIM1; p={keys['rsa'][1]}")
+    assert check(dns, signed)["result"] == "pass"
+
+
 @pytest.mark.parametrize("old, new, code", [(b"We lost", b"We won", "body-hash"), (b"Is dinner", b"Is supper", "signature"),
                                             (b"To: Suzie", b"From: x@y.example\r\nTo: Suzie", "signature")])
 def test_what_was_changed_fails(dns, keys, old, new, code):

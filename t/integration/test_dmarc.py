@@ -47,6 +47,10 @@ _dmarc.g.example TXT "v=DMARC1; p=reject"
 a.b.c.d.e.f.g.h.i.j.deep.example A 192.0.2.2
 _dmarc.e.f.g.h.i.j.deep.example TXT "v=DMARC1; p=reject"
 _dmarc.f.g.h.i.j.deep.example TXT "v=DMARC1; p=quarantine"
+a.b.c.d.e.f.g.h.i.j.far.example A 192.0.2.2
+_dmarc.i.j.far.example TXT "v=DMARC1; p=reject"
+twice.example A 192.0.2.2
+_dmarc.twice.example TXT "v=DMARC1; p=none; p=reject"
 ill.example A 192.0.2.2
 _dmarc.ill.example BEHAVIOUR servfail
 half.example A 192.0.2.2
@@ -110,7 +114,8 @@ def test_alignment_of_dkim(dns, keys):  # noqa: F811
     ("example.com", "example.com", "example.com", "reject"), ("sub.example.com", "example.com", "example.com", "quarantine"), ("missing.example.com", "example.com", "example.com", "none"),
     ("own.example.com", "own.example.com", "own.example.com", "none"), ("below.own.example.com", "own.example.com", "own.example.com", "none"), ("EXAMPLE.com", "example.com", "example.com", "reject"),
     ("org.suffix.test", "suffix.test", "org.suffix.test", "none"), ("a.org.suffix.test", "suffix.test", "org.suffix.test", "none"), ("no.such.suffix.test", "suffix.test", "such.suffix.test", "reject"),
-    ("a.b.c.d.e.f.g.h.i.j.deep.example", "f.g.h.i.j.deep.example", "f.g.h.i.j.deep.example", "quarantine"), ("loud.example", "loud.example", "loud.example", "reject")])
+    ("a.b.c.d.e.f.g.h.i.j.deep.example", "f.g.h.i.j.deep.example", "f.g.h.i.j.deep.example", "quarantine"),
+    ("a.b.c.d.e.f.g.h.i.j.far.example", "i.j.far.example", "i.j.far.example", "reject"), ("twice.example", "twice.example", "twice.example", "none"), ("loud.example", "loud.example", "loud.example", "reject")])
 def test_walk_finds_policy_and_organization(dns, sender, policy_domain, org, policy):  # noqa: F811
     answer = mail(dns, f"Ann <a@{sender}>")
     assert (answer["result"], answer["author_domain"], answer["policy_domain"], answer["org_domain"], answer["policy"], answer["disposition"]) == (
@@ -163,6 +168,8 @@ def test_of_several_authors_the_strictest_that_does_not_pass_counts(dns):  # noq
     answer = mail(dns, "a@strict.example, b@example.com", "b@strict.example")
     assert (answer["result"], answer["author_domain"], answer["policy"]) == ("fail", "example.com", "reject")
     assert mail(dns, "a@example.com, b@sub.example.com", "b@example.com")["result"] == "pass"
+    for both in ("a@strict.example, b@example.com", "b@example.com, a@strict.example"):
+        assert mail(dns, both)["policy"] == "reject"
 
 
 def test_dns_that_does_not_answer_is_temperror(dns):  # noqa: F811

@@ -209,6 +209,7 @@ static void names_are_the_same_in_any_case_and_with_a_dot(void **state)
 	answers_put(&answers, name, type, &a);
 	assert_int_equal(answers_get(&answers, SLICE("example.org"), DNS_MX)->outcome, DNS_OK);
 	assert_int_equal(answers_get(&answers, SLICE("a..example"), DNS_MX)->outcome, DNS_NO_NAME);
+	assert_int_equal(answers_get(&answers, SLICE("a123456789012345678901234567890123456789012345678901234567890123.example"), DNS_A)->outcome, DNS_NO_NAME);
 	answers_fini(&answers);
 }
 
