@@ -6,7 +6,7 @@ from harness import LIBEXEC, PREFIX, SHARE, TASSIS, TOP, run, temporary_folder
 
 BUILD = os.environ.get("TASSIS_BUILD", TOP / ".check" / "gcc" / "build")
 SYSCONFDIR = ("/etc" if str(PREFIX) in ("/usr", "/usr/local") else f"{PREFIX}/etc") + "/tassis"
-PROGRAMS = {"admin", "cluster", "deliverd-local", "deliverd-remote", "lookupd", "master", "queued", "resolvd", "smtpd"}
+PROGRAMS = {"admin", "cluster", "deliverd-local", "deliverd-remote", "lookupd", "master", "queued", "resolvd", "sendmail", "smtpd"}
 
 
 def make(goal, destdir):
