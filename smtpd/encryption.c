@@ -148,7 +148,7 @@ void encryption_take_certificate(struct smtpd *d, int fd, struct slice path)
 
 	buf_init(&pem, CHAIN_BYTES);
 	if (fd_slurp(fd, &pem, &why) &&
-	    tls_server_add_chain(d->encryption.context, buf_slice(&pem), &why))
+	    tls_server_set_default_chain(d->encryption.context, buf_slice(&pem), &why))
 		log_event(file_taken, F_SLICE(file, path));
 	else
 		log_event(file_unusable, F_SLICE(file, path), F_FAULT(&why));

@@ -138,8 +138,8 @@ static bool enter_names(struct tls_chains *c, struct tls_chain *chain)
 	return true;
 }
 
-bool tls_chains_add(struct tls_chains *c, struct slice pem, OSSL_LIB_CTX *library,
-		    struct tls_asker *asker, struct fault *why)
+bool tls_chains_add(struct tls_chains *c, struct slice pem, bool is_default,
+		    OSSL_LIB_CTX *library, struct tls_asker *asker, struct fault *why)
 {
 	struct tls_chain *chain = make_chain(pem, library, asker, why), *old;
 
@@ -152,7 +152,13 @@ bool tls_chains_add(struct tls_chains *c, struct slice pem, OSSL_LIB_CTX *librar
 		forget_chain(c, chain);
 		return false;
 	}
-	if ((old = predecessor(c, chain)) != NULL) {
+	if (is_default)
+		old = list_empty(&c->chains)
+			      ? NULL
+			      : LIST_ENTRY(c->chains.next, struct tls_chain, node);
+	else
+		old = predecessor(c, chain);
+	if (old != NULL) {
 		list_insert_before(&old->node, &chain->node);
 		forget_chain(c, old);
 	} else {

@@ -28,9 +28,9 @@ struct tls_chains {
 
 void tls_chains_init(struct tls_chains *c);
 void tls_chains_fini(struct tls_chains *c);
-/* As tls_server_add_chain. */
-MUST_USE bool tls_chains_add(struct tls_chains *c, struct slice pem, OSSL_LIB_CTX *library,
-			     struct tls_asker *asker, struct fault *why);
+/* As tls_server_add_chain; with is_default as tls_server_set_default_chain. */
+MUST_USE bool tls_chains_add(struct tls_chains *c, struct slice pem, bool is_default,
+			     OSSL_LIB_CTX *library, struct tls_asker *asker, struct fault *why);
 /* The chain for the name (NULL: none was asked for), or the default; NULL when there is none at
  * all. Borrowed until the next change. */
 const struct tls_chain *tls_chains_find(const struct tls_chains *c, const char *name);

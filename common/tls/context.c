@@ -114,7 +114,12 @@ struct tls_context *tls_server_create(struct loop *loop, bool tls13_only, tls_si
 
 bool tls_server_add_chain(struct tls_context *c, struct slice pem, struct fault *why)
 {
-	return tls_chains_add(&c->chains, pem, c->library.context, &c->asker, why);
+	return tls_chains_add(&c->chains, pem, false, c->library.context, &c->asker, why);
+}
+
+bool tls_server_set_default_chain(struct tls_context *c, struct slice pem, struct fault *why)
+{
+	return tls_chains_add(&c->chains, pem, true, c->library.context, &c->asker, why);
 }
 
 bool tls_server_has_chain(const struct tls_context *c)

@@ -23,6 +23,8 @@ MUST_USE struct tls_context *tls_server_create(struct loop *loop, bool tls13_onl
  * older one whose first name it has too (a renewed certificate); streams that use that go on. A name in two chains belongs to the one added last.
  * Fails, permanent: no certificate in it, expired, a key type that cannot sign; what was there before stays. */
 MUST_USE bool tls_server_add_chain(struct tls_context *c, struct slice pem, struct fault *why);
+/* The same, and it takes the place of the default, whatever names that had: the file in main.conf has been given another certificate. */
+MUST_USE bool tls_server_set_default_chain(struct tls_context *c, struct slice pem, struct fault *why);
 bool tls_server_has_chain(const struct tls_context *c);
 /* Session ticket keys from lookupd, newest first, 80 octets each (RFC 5077; messages.h tickets_answer). Until there are some, no tickets are given. */
 MUST_USE bool tls_server_set_ticket_keys(struct tls_context *c, struct slice keys, struct fault *why);

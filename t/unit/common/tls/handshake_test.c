@@ -164,7 +164,8 @@ static EVP_PKEY *make_key(const char *kind)
 }
 
 /* Gives the server a chain, and the signs its key. */
-static void add_chain(struct world *w, const char *kind, const char *names)
+static void give_chain(struct world *w, const char *kind, const char *names,
+		       bool give(struct tls_context *, struct slice, struct fault *))
 {
 	EVP_PKEY *key = make_key(kind);
 	struct buf pem, private = private_pem(key);
@@ -172,12 +173,17 @@ static void add_chain(struct world *w, const char *kind, const char *names)
 
 	buf_init(&pem, 10000);
 	make_certificate_until(key, names, 30, &pem);
-	if (!tls_server_add_chain(w->server, buf_slice(&pem), &why))
+	if (!give(w->server, buf_slice(&pem), &why))
 		fail_msg("%s", why.text);
 	assert_true(tls_key_load(buf_slice(&private), &w->signs.keys[w->signs.n_keys++], NULL));
 	buf_fini(&pem);
 	buf_fini(&private);
 	EVP_PKEY_free(key);
+}
+
+static void add_chain(struct world *w, const char *kind, const char *names)
+{
+	give_chain(w, kind, names, tls_server_add_chain);
 }
 
 /* ---- the world ---- */
@@ -760,6 +766,19 @@ static void renewed_chain_replaces_the_old_one_and_sessions_go_on(void **state)
 	assert_int_equal(chosen(w, NULL), 2); /* also as the default */
 }
 
+static void default_chain_takes_the_place_of_the_default_whatever_their_names(void **state)
+{
+	struct world *w = *state;
+
+	give_chain(w, "P-256", "DNS:mx.one.test", tls_server_set_default_chain);
+	add_chain(w, "P-256", "DNS:mx.two.test");
+	assert_int_equal(chosen(w, NULL), 0);
+	give_chain(w, "P-256", "DNS:another.test", tls_server_set_default_chain);
+	assert_int_equal(chosen(w, NULL), 2);
+	assert_int_equal(chosen(w, "mx.one.test"), 2);
+	assert_int_equal(chosen(w, "mx.two.test"), 1);
+}
+
 static void chain_replaced_while_its_key_signs(void **state)
 {
 	struct world *w = *state;
@@ -1094,6 +1113,7 @@ int main(void)
 		T(server_without_a_chain_fails_the_handshake),
 		T(name_chooses_the_chain),
 		T(renewed_chain_replaces_the_old_one_and_sessions_go_on),
+		T(default_chain_takes_the_place_of_the_default_whatever_their_names),
 		T(chain_replaced_while_its_key_signs),
 		T(unusable_chains_are_refused_and_the_old_one_stays),
 		T(large_transfers_both_ways_arrive_whole),
