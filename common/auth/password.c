@@ -8,11 +8,14 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/fault.h"
 #include "common/base/memory.h"
 #include "common/base/number.h"
+#include "common/base/random.h"
 #include "common/base/text_codec.h"
 
 #define SHA256_N 32
+#define SALT_N 16
 
 static enum password_verdict verdict(bool right)
 {
@@ -133,4 +136,39 @@ enum password_verdict password_verify(struct slice kept, struct slice password)
 			return schemes[i].verify(slice_tail(kept, scheme.n), password);
 	}
 	return kept.n == 2 * SHA256_N ? verify_sha256_hex(kept, password) : PASSWORD_UNUSABLE;
+}
+
+/* RFC 5802 3: StoredKey = H(HMAC(SaltedPassword, "Client Key")), ServerKey = HMAC(SaltedPassword, "Server Key"). */
+static bool scram_keys(struct slice password, const uint8_t salt[SALT_N], uint8_t stored[SHA256_N], uint8_t server[SHA256_N])
+{
+	uint8_t salted[SHA256_N], client[SHA256_N];
+	unsigned n = SHA256_N;
+	bool ok = PKCS5_PBKDF2_HMAC(password.p, slice_int(password.n), salt, SALT_N, PASSWORD_SCRAM_COUNT, EVP_sha256(), SHA256_N, salted) == 1 &&
+		  HMAC(EVP_sha256(), salted, SHA256_N, (const uint8_t *)"Client Key", 10, client, &n) != NULL &&
+		  HMAC(EVP_sha256(), salted, SHA256_N, (const uint8_t *)"Server Key", 10, server, &n) != NULL &&
+		  sha256(slice_of(client, SHA256_N), stored);
+
+	memory_wipe(salted, sizeof(salted));
+	memory_wipe(client, sizeof(client));
+	return ok;
+}
+
+bool password_make(struct slice password, struct buf *out, struct fault *why)
+{
+	uint8_t salt[SALT_N], stored[SHA256_N], server[SHA256_N];
+	size_t start = buf_length(out);
+
+	if (password.n == 0 || slice_find(password, '\0') != SIZE_MAX) {
+		fault_set(why, "5.5.4", "a password is not empty and holds no NUL");
+		return false;
+	}
+	random_fill(salt, sizeof(salt));
+	if (!scram_keys(password, salt, stored, server) || !buf_printf(out, "{SCRAM-SHA-256}%d,", PASSWORD_SCRAM_COUNT) ||
+	    !base64_encode(out, slice_of(salt, SALT_N)) || !buf_append_char(out, ',') || !base64_encode(out, slice_of(stored, SHA256_N)) ||
+	    !buf_append_char(out, ',') || !base64_encode(out, slice_of(server, SHA256_N))) {
+		buf_truncate(out, start);
+		fault_set(why, "4.3.1", "no room for a password");
+		return false;
+	}
+	return true;
 }

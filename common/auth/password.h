@@ -8,7 +8,10 @@
 #pragma once
 
 #include "common/base/attributes.h"
+#include "common/base/buf.h"
 #include "common/base/slice.h"
+
+struct fault;
 
 enum password_verdict {
 	PASSWORD_RIGHT,
@@ -20,3 +23,9 @@ enum password_verdict {
 
 /* kept NULL or empty: nobody logs in; wrong. A password with a NUL is wrong. */
 enum password_verdict password_verify(struct slice kept, struct slice password);
+
+/* How often a new password is hashed: some ten milliseconds, at each login too. RFC 7677 4 asks for 4,096 at least. */
+#define PASSWORD_SCRAM_COUNT 15000
+
+/* Appends {SCRAM-SHA-256}… of a password, with a salt of its own. Fails: permanent, 5.5.4, when it is empty or holds a NUL; temporary when memory is out. */
+MUST_USE bool password_make(struct slice password, struct buf *out, struct fault *why);

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "common/base/buf.h"
+#include "common/base/fault.h"
 #include "t/unit/vectors.h"
 
 static void check_vector(struct slice line)
@@ -34,11 +35,48 @@ static void a_password_with_a_nul_is_wrong(void **state)
 			 PASSWORD_WRONG);
 }
 
+static void a_made_password_is_right_and_no_other_is(void **state)
+{
+	struct fault why;
+	struct buf a, b;
+
+	(void)state;
+	buf_init(&a, 1024);
+	buf_init(&b, 1024);
+	assert_true(password_make(SLICE("a secret"), &a, &why));
+	assert_true(password_make(SLICE("a secret"), &b, &why));
+	assert_true(slice_starts(buf_slice(&a), SLICE("{SCRAM-SHA-256}15000,")));
+	assert_false(slice_equal(buf_slice(&a), buf_slice(&b))); /* each has its own salt */
+	assert_int_equal(password_verify(buf_slice(&a), SLICE("a secret")), PASSWORD_RIGHT);
+	assert_int_equal(password_verify(buf_slice(&b), SLICE("a secret")), PASSWORD_RIGHT);
+	assert_int_equal(password_verify(buf_slice(&a), SLICE("A secret")), PASSWORD_WRONG);
+	buf_fini(&a);
+	buf_fini(&b);
+}
+
+static void what_is_no_password_is_not_made_one(void **state)
+{
+	struct fault why;
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 20);
+	assert_false(password_make(SLICE_EMPTY, &out, &why));
+	assert_string_equal(why.status, "5.5.4");
+	assert_false(password_make(SLICE("a\0b"), &out, &why));
+	assert_false(password_make(SLICE("too long for the room"), &out, &why));
+	assert_string_equal(why.status, "4.3.1");
+	assert_int_equal(buf_length(&out), 0);
+	buf_fini(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(passwords_are_what_the_vectors_say),
 		cmocka_unit_test(a_password_with_a_nul_is_wrong),
+		cmocka_unit_test(a_made_password_is_right_and_no_other_is),
+		cmocka_unit_test(what_is_no_password_is_not_made_one),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
