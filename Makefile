@@ -8,6 +8,7 @@ SBINDIR ?= $(PREFIX)/sbin
 LIBEXECDIR ?= $(PREFIX)/libexec/tassis
 SHAREDIR ?= $(PREFIX)/share/tassis
 MANDIR ?= $(PREFIX)/share/man
+COMPLETIONDIR ?= $(PREFIX)/share/bash-completion/completions
 # Where systemd looks for units; elsewhere they only lie in SHAREDIR.
 UNITDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),$(PREFIX)/lib/systemd/system)
 SYSCONFDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/etc,$(PREFIX)/etc)/tassis
@@ -133,6 +134,8 @@ install: $(BUILT)
 	$(INSTALL) -d $(D)$(SHAREDIR)/fail2ban/filter.d $(D)$(SHAREDIR)/fail2ban/jail.d
 	$(INSTALL) -m 644 etc/fail2ban/filter.d/tassis.conf $(D)$(SHAREDIR)/fail2ban/filter.d
 	$(INSTALL) -m 644 etc/fail2ban/jail.d/tassis.conf $(D)$(SHAREDIR)/fail2ban/jail.d
+	$(INSTALL) -d $(D)$(COMPLETIONDIR)
+	$(INSTALL) -m 644 etc/completion/tassis.bash $(D)$(COMPLETIONDIR)/tassis
 	[ -e $(D)$(SYSCONFDIR)/main.conf ] || $(INSTALL) -m 640 etc/main.conf $(D)$(SYSCONFDIR)/main.conf
 	set -e; for page in $(MAN_PAGES); do \
 		section=$${page##*.}; $(INSTALL) -d $(D)$(MANDIR)/man$$section; \
@@ -158,4 +161,5 @@ uninstall:
 	for link in $(SENDMAIL_LINKS); do [ "$$(readlink $(D)$$link)" != $(LIBEXECDIR)/sendmail ] || rm -f $(D)$$link; done
 	rm -rf $(D)$(LIBEXECDIR) $(D)$(SHAREDIR)
 	[ -z "$(UNITDIR)" ] || for unit in $(UNITS); do rm -f $(D)$(UNITDIR)/$$unit; done
+	rm -f $(D)$(COMPLETIONDIR)/tassis
 	for page in $(notdir $(MAN_PAGES)); do rm -f $(D)$(MANDIR)/man$${page##*.}/$$page; done

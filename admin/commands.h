@@ -1,6 +1,6 @@
 /* admin/commands.h: the subcommands of the admin program, once: name, whether main.conf is read for it first, what follows the name
- * on the command line, and one line of help. From this list come the prototypes, the table and the help.
- * Each stands in a file of its own: command_queue in admin/queue.c. */
+ * on the command line, and one line of help. From this list come the prototypes, the table, the help and the completion.
+ * Each stands in a file of its own: command_queue in admin/queue.c. Those for domains and people are listed in objects.h. */
 #pragma once
 
 #include <stdbool.h>
@@ -14,7 +14,8 @@ struct settings;
 	C(status, true, "", "Shows the processes.")                                                                  \
 	C(queue, true, "list [--json] | show [--json] ID | flush [DOMAIN]", "Shows what waits; makes it due at once.")     \
 	C(explain, true, "[--json] ADDRESS", "Shows every row and setting that decides what happens to mail for it, from it and by it.") \
-	C(schema, true, "upgrade | status [--from DIR]", "Brings the database's schema up to date, or says how it stands.") \
+	C(schema, true, "upgrade [--from DIR] | status [--from DIR] | compat [--from DIR]", \
+	  "Brings the database's schema up to date, says how it stands, or adds the views of netty-smtp-server.") \
 	C(test, false, "spf [--json] [--dns HOST:PORT] --ip IP --helo NAME --from ADDRESS | dkim [--json] … FILE | arc [--json] … FILE | dmarc [--json] … FILE", \
 	  "Checks who may send as whom, as smtpd does, and tells step by step.")                                      \
 	C(control, false, "VERB [ARGUMENT]", "Tells master something: reload, stop, reopen (the log), ping, status.")
@@ -29,7 +30,7 @@ struct settings;
 	S(version, "Says which version this is.")
 
 /* Exit statuses, the same for every subcommand. */
-enum { ADMIN_DONE = 0, ADMIN_FAILED = 1, ADMIN_USAGE = 2, ADMIN_NOT_RUNNING = 3 };
+enum { ADMIN_DONE = 0, ADMIN_FAILED = 1, ADMIN_USAGE = 2, ADMIN_NOT_RUNNING = 3, ADMIN_COMPLETE_FILES = 10 };
 
 /* What a subcommand gets beside its arguments. */
 struct admin {
@@ -42,6 +43,8 @@ typedef int admin_command_fn(const struct admin *a, int argc, char **argv);
 #define C(name, reads_settings, usage, help) admin_command_fn command_##name;
 ADMIN_COMMANDS(C)
 #undef C
+/* How the command line may go on, a line each; ADMIN_COMPLETE_FILES: so may names of files. argv[0] is the subcommand's name. */
+int admin_complete(const char *main_conf, int argc, char **argv);
 /* Says how the subcommand is called; returns ADMIN_USAGE. */
 int admin_usage(const char *command);
 /* Asks the daemon at the socket control/NAME and prints its answer, or why there is none; the exit status (ADMIN_NOT_RUNNING when nobody is there). */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/objects.h"
 #include "common/base/attributes.h"
 #include "common/base/buf.h"
 #include "common/conf/settings.h"
@@ -22,6 +23,9 @@ static const struct command {
 #define C(name, reads_settings, usage, help) {#name, reads_settings, usage, help, command_##name},
 	ADMIN_COMMANDS(C)
 #undef C
+#define O(name, help) {#name, false, "VERB …", help, command_##name},
+	OBJECTS(O)
+#undef O
 };
 
 static const struct command *find_command(const char *name)
@@ -81,6 +85,8 @@ int main(int argc, char **argv)
 	}
 	if (at < argc && (strcmp(argv[at], "help") == 0 || strcmp(argv[at], "--help") == 0))
 		return help(stdout, ADMIN_DONE);
+	if (at < argc && strcmp(argv[at], "complete") == 0)
+		return admin_complete(a.main_conf, argc - at, argv + at);
 	if (at >= argc || (c = find_command(argv[at])) == NULL)
 		return help(stderr, ADMIN_USAGE);
 	if (!c->reads_settings || admin_read_settings(a.main_conf, &settings)) {

@@ -1,4 +1,5 @@
-/* `tassis schema upgrade|status`: the numbered migrations of schema/, each applied once, in order, in a transaction of its own.
+/* `tassis schema upgrade|status|compat`: the numbered migrations of schema/, each applied once, in order, in a transaction of its own; and the views of
+ * compat-simplesmtp.sql, which may be made again at any time.
  * Touches: PostgreSQL as the schema's owner (the setting database_admin); the migrations' files. */
 #include "admin/commands.h"
 
@@ -6,20 +7,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin/database.h"
+#include "common/base/attributes.h"
 #include "common/base/buf.h"
 #include "common/base/fault.h"
 #include "common/base/fd.h"
-#include "common/base/memory.h"
 #include "common/base/number.h"
 #include "common/conf/settings.h"
 
 #define MIGRATION_MAX (4u << 20)
 #define MIGRATIONS_MAX 9999
+#define COMPAT_FILE "compat-simplesmtp.sql"
 /* One upgrade at a time, whoever begins it: the word "tassis". */
 #define LOCK "SELECT pg_advisory_lock(x'746173736973'::bigint)"
 
@@ -29,7 +31,7 @@ struct migration {
 };
 
 struct schema {
-	PGconn *pg;
+	struct database db;
 	int folder;
 	struct migration *migrations; /* number i+1 at place i */
 	unsigned n;
@@ -106,41 +108,12 @@ static bool migrations_find(struct schema *s, const char *path, struct fault *wh
 
 static bool run(struct schema *s, const char *sql, struct fault *why)
 {
-	PGresult *result = PQexec(s->pg, sql);
+	PGresult *result = PQexec(s->db.pg, sql);
 	ExecStatusType status = PQresultStatus(result);
 	bool ok = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK;
 
 	if (!ok)
-		fault_set(why, "4.3.0", "%.*s", SLICE_PRINTF(slice_trim(slice_of_cstr(PQerrorMessage(s->pg)))));
-	PQclear(result);
-	return ok;
-}
-
-static bool schema_connect(struct schema *s, const struct settings *settings, struct fault *why)
-{
-	char conninfo[4096];
-
-	if (!slice_cstr(settings->database_admin, conninfo, sizeof(conninfo), why)) {
-		fault_add(why, "database_admin");
-		return false;
-	}
-	s->pg = PQconnectdb(conninfo);
-	memory_wipe(conninfo, sizeof(conninfo));
-	if (PQstatus(s->pg) != CONNECTION_OK) {
-		fault_set(why, "4.3.0", "%.*s", SLICE_PRINTF(slice_trim(slice_of_cstr(PQerrorMessage(s->pg)))));
-		return false;
-	}
-	return run(s, "SET client_min_messages = warning", why);
-}
-
-static bool ask_number(struct schema *s, const char *sql, uint64_t *out, struct fault *why)
-{
-	PGresult *result = PQexec(s->pg, sql);
-	bool ok = PQresultStatus(result) == PGRES_TUPLES_OK && PQntuples(result) == 1 &&
-		  number_u64(slice_of_cstr(PQgetvalue(result, 0, 0)), MIGRATIONS_MAX, out);
-
-	if (!ok)
-		fault_set(why, "4.3.0", "cannot read schema_version: %.*s", SLICE_PRINTF(slice_trim(slice_of_cstr(PQerrorMessage(s->pg)))));
+		database_words(&s->db, result, why);
 	PQclear(result);
 	return ok;
 }
@@ -149,9 +122,9 @@ static bool schema_read_version(struct schema *s, struct fault *why)
 {
 	uint64_t there, version = 0;
 
-	if (!ask_number(s, "SELECT (to_regclass('schema_version') IS NOT NULL)::int", &there, why))
+	if (!database_ask_number(&s->db, &there, why, "SELECT (to_regclass('schema_version') IS NOT NULL)::int", NO_PARAMS))
 		return false;
-	if (there != 0 && !ask_number(s, "SELECT coalesce(max(version), 0) FROM schema_version", &version, why))
+	if (there != 0 && !database_ask_number(&s->db, &version, why, "SELECT coalesce(max(version), 0) FROM schema_version", NO_PARAMS))
 		return false;
 	s->version = (unsigned)version;
 	return true;
@@ -160,23 +133,15 @@ static bool schema_read_version(struct schema *s, struct fault *why)
 static bool schema_record(struct schema *s, const struct migration *m, struct fault *why)
 {
 	char number[16];
-	const char *params[] = {number, m->name};
-	PGresult *result;
-	bool ok;
 
 	snprintf(number, sizeof(number), "%u", m->number);
-	result = PQexecParams(s->pg, "INSERT INTO schema_version (version, name) VALUES ($1, $2)", 2, NULL, params, NULL, NULL, 0);
-	ok = PQresultStatus(result) == PGRES_COMMAND_OK;
-	if (!ok)
-		fault_set(why, "4.3.0", "%.*s", SLICE_PRINTF(slice_trim(slice_of_cstr(PQerrorMessage(s->pg)))));
-	PQclear(result);
-	return ok;
+	return database_run(&s->db, NULL, why, "INSERT INTO schema_version (version, name) VALUES ($1::integer, $2)", PARAMS(number, m->name));
 }
 
-/* The whole file or nothing of it. */
-static bool migration_apply(struct schema *s, const struct migration *m, struct fault *why)
+/* The whole file or nothing of it; m is NULL where it is no migration. */
+static bool file_apply(struct schema *s, const char *name, const struct migration *m, struct fault *why)
 {
-	int fd = openat(s->folder, m->name, O_RDONLY | O_CLOEXEC);
+	int fd = openat(s->folder, name, O_RDONLY | O_CLOEXEC);
 	struct buf sql;
 	struct fault ignored;
 	const char *text;
@@ -194,12 +159,12 @@ static bool migration_apply(struct schema *s, const struct migration *m, struct 
 		fault_set(why, "4.3.1", "out of memory");
 		goto out;
 	}
-	ok = run(s, "BEGIN", why) && run(s, text, why) && schema_record(s, m, why) && run(s, "COMMIT", why);
+	ok = run(s, "BEGIN", why) && run(s, text, why) && (m == NULL || schema_record(s, m, why)) && run(s, "COMMIT", why);
 	if (!ok)
 		(void)!run(s, "ROLLBACK", &ignored);
 out:
 	if (!ok)
-		fault_add(why, "%s", m->name);
+		fault_add(why, "%s", name);
 	buf_fini(&sql);
 	fd_close(&fd);
 	return ok;
@@ -223,7 +188,7 @@ static int schema_upgrade(struct schema *s, struct fault *why)
 	    !schema_read_version(s, why) || !schema_refuse_newer(s, why))
 		return ADMIN_FAILED;
 	for (unsigned i = s->version; i < s->n; i++) {
-		if (!migration_apply(s, &s->migrations[i], why))
+		if (!file_apply(s, s->migrations[i].name, &s->migrations[i], why))
 			return ADMIN_FAILED;
 		printf("applied %s\n", s->migrations[i].name);
 	}
@@ -241,6 +206,36 @@ static int schema_status(struct schema *s, struct fault *why)
 	return s->version == s->n ? ADMIN_DONE : ADMIN_FAILED;
 }
 
+/* The views stand on the tables as this tassis has them. */
+static int schema_compat(struct schema *s, struct fault *why)
+{
+	if (!run(s, LOCK, why) || !schema_read_version(s, why) || !schema_refuse_newer(s, why))
+		return ADMIN_FAILED;
+	if (s->version < s->n) {
+		fault_set(why, "4.3.0", "the database has schema %u of %u; first: tassis schema upgrade", s->version, s->n);
+		return ADMIN_FAILED;
+	}
+	if (!file_apply(s, COMPAT_FILE, NULL, why))
+		return ADMIN_FAILED;
+	printf("applied " COMPAT_FILE "\n");
+	return ADMIN_DONE;
+}
+
+typedef int schema_fn(struct schema *s, struct fault *why);
+
+static schema_fn *find_verb(const char *name)
+{
+	static const struct {
+		const char *name;
+		schema_fn *fn;
+	} verbs[] = {{"upgrade", schema_upgrade}, {"status", schema_status}, {"compat", schema_compat}};
+
+	for (size_t i = 0; i < ARRAY_LENGTH(verbs); i++)
+		if (strcmp(verbs[i].name, name) == 0)
+			return verbs[i].fn;
+	return NULL;
+}
+
 int command_schema(const struct admin *a, int argc, char **argv)
 {
 	static const struct option options[] = {{"from", required_argument, NULL, 'f'}, {0}};
@@ -248,21 +243,20 @@ int command_schema(const struct admin *a, int argc, char **argv)
 	struct schema s = {.folder = -1};
 	struct fault why = {0};
 	int status = ADMIN_FAILED;
-	bool upgrade;
+	schema_fn *verb;
 
 	for (int c; (c = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		if (c != 'f')
 			return admin_usage("schema");
 		path = optarg;
 	}
-	if (argc - optind != 1 || (strcmp(argv[optind], "upgrade") != 0 && strcmp(argv[optind], "status") != 0))
+	if (argc - optind != 1 || (verb = find_verb(argv[optind])) == NULL)
 		return admin_usage("schema");
-	upgrade = strcmp(argv[optind], "upgrade") == 0;
-	if (migrations_find(&s, path, &why) && schema_connect(&s, a->settings, &why))
-		status = upgrade ? schema_upgrade(&s, &why) : schema_status(&s, &why);
+	if (migrations_find(&s, path, &why) && database_open(&s.db, a->settings, &why))
+		status = verb(&s, &why);
 	if (why.text[0] != '\0')
 		fprintf(stderr, "tassis schema: %s\n", why.text);
-	PQfinish(s.pg);
+	database_close(&s.db);
 	fd_close(&s.folder);
 	free(s.migrations);
 	return status;

@@ -1,0 +1,119 @@
+/* admin/objects.h: the commands for domains and people, once: object, verb, what follows on the command line (usage.h), one line of help. From this list come the
+ * prototypes, the parser, the help and the completion; a test compares it with tassis(8).
+ * A verb stands in its object's file: user_add in admin/user.c. */
+#pragma once
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "admin/commands.h"
+#include "admin/database.h"
+#include "admin/usage.h"
+#include "common/base/attributes.h"
+
+struct fault;
+struct settings;
+
+#define OBJECTS(O)                                                                                 \
+	O(domain, "Domains whose mail is taken: local ones, and those that are relayed on.")        \
+	O(user, "People: address, password, quota, what they may send as.")                         \
+	O(alias, "Addresses that lead to other addresses.")                                         \
+	O(mailbox, "The mailboxes that a user is meant to have.")                                   \
+	O(relay, "Networks whose hosts may send without a password.")                               \
+	O(route, "Where mail for other domains goes, if not to their MX.")
+
+/*	V(object, verb, usage, help) */
+#define VERBS(V)                                                                                                       \
+	V(domain, add, "DOMAIN [--kind local|relay] [--recipients list|any] [--if-not-exists]", "Takes mail for a domain.") \
+	V(domain, change, "DOMAIN [--kind local|relay] [--recipients list|any]", "Changes what is given, and nothing else.") \
+	V(domain, delete, "DOMAIN [--yes] [--if-exists]",                                                               \
+	  "Deletes a domain with its users, aliases, relays and keys; mail on the disk stays.")                        \
+	V(domain, enable, "DOMAIN", "Takes its mail again.")                                                            \
+	V(domain, disable, "DOMAIN", "Refuses its mail and its users' logins; all rows stay.")                          \
+	V(domain, list, "[DOMAIN|PATTERN] [--json]", "Lists domains.")                                                  \
+	V(domain, show, "DOMAIN [--json]", "Shows all of a domain.")                                                    \
+	V(user, add,                                                                                                   \
+	  "ADDRESS [--password-stdin] [--password-hash HASH] [--no-password] [--quota SIZE|none] "                     \
+	  "[--quota-messages NUMBER|none] [--folder PATH] [--send-as ADDRESS…] [--no-mailboxes] [--if-not-exists]",    \
+	  "Makes a user; asks for the password unless told where it comes from.")                                      \
+	V(user, change,                                                                                                \
+	  "ADDRESS [--quota SIZE|none] [--quota-messages NUMBER|none] [--folder PATH|none] [--send-as ADDRESS…] "      \
+	  "[--no-send-as ADDRESS…]",                                                                                   \
+	  "Changes what is given, and nothing else.")                                                                  \
+	V(user, password, "ADDRESS [--password-stdin] [--password-hash HASH] [--no-password]",                          \
+	  "Sets a user's password; asks for it unless told where it comes from.")                                      \
+	V(user, enable, "ADDRESS", "Takes mail and login again.")                                                       \
+	V(user, disable, "ADDRESS", "Refuses mail and login; all rows stay.")                                           \
+	V(user, delete, "ADDRESS [--if-exists]", "Deletes a user; the mail on the disk stays.")                         \
+	V(user, list, "[DOMAIN|PATTERN] [--json]", "Lists users.")                                                      \
+	V(user, show, "ADDRESS [--json]", "Shows all of a user, and the aliases that lead there.")                      \
+	V(alias, add, "ADDRESS TARGET… [--if-not-exists]", "Adds targets to an alias; @DOMAIN is the domain's catch-all.") \
+	V(alias, change, "ADDRESS TARGET…", "Makes these the alias's targets, and no others.")                          \
+	V(alias, enable, "ADDRESS", "Makes an alias lead somewhere again.")                                             \
+	V(alias, disable, "ADDRESS", "Makes an alias lead nowhere; its targets stay.")                                  \
+	V(alias, delete, "ADDRESS [TARGET…] [--if-exists]", "Deletes targets, or the alias with all of them.")          \
+	V(alias, list, "[DOMAIN|PATTERN] [--json]", "Lists aliases, a line for each target.")                           \
+	V(alias, show, "ADDRESS [--json]", "Shows all of an alias.")                                                    \
+	V(mailbox, add, "ADDRESS NAME… [--if-not-exists]", "Adds mailboxes to a user.")                                 \
+	V(mailbox, change, "ADDRESS NAME --name NAME", "Gives a mailbox another name.")                                 \
+	V(mailbox, delete, "ADDRESS NAME… [--if-exists]", "Deletes mailboxes; the mail on the disk stays.")             \
+	V(mailbox, list, "[ADDRESS|DOMAIN|PATTERN] [--json]", "Lists mailboxes.")                                       \
+	V(mailbox, show, "ADDRESS NAME [--json]", "Shows all of a mailbox.")                                            \
+	V(relay, add, "NETWORK [--domain DOMAIN…] [--if-not-exists]",                                                   \
+	  "Lets a network send as a domain of ours; without --domain as all of them.")                                 \
+	V(relay, change, "NETWORK [--domain DOMAIN…]", "Makes these the network's domains, and no others.")             \
+	V(relay, delete, "NETWORK [--domain DOMAIN…] [--if-exists]", "Takes domains from a network, or all of them.")   \
+	V(relay, list, "[DOMAIN|ADDRESS] [--json]", "Lists relays: all, of a domain, or those that a client is one of.") \
+	V(relay, show, "NETWORK [--json]", "Shows all of a network.")                                                   \
+	V(route, add,                                                                                                  \
+	  "DOMAIN|* --host HOST [--port PORT] [--mx] [--tls optional|starttls|implicit|none] [--sender-domain DOMAIN] " \
+	  "[--user NAME] [--password-stdin] [--if-not-exists]",                                                        \
+	  "Sends mail for a domain (*: for all that have no route) to a host.")                                        \
+	V(route, change,                                                                                               \
+	  "DOMAIN|* [--sender-domain DOMAIN] [--host HOST] [--port PORT|none] [--mx] [--no-mx] "                       \
+	  "[--tls optional|starttls|implicit|none] [--user NAME] [--password-stdin] [--no-user]",                      \
+	  "Changes what is given, and nothing else.")                                                                  \
+	V(route, delete, "DOMAIN|* [--sender-domain DOMAIN] [--if-exists]", "Lets the mail go to the domain's MX again.") \
+	V(route, list, "[DOMAIN|*] [--json]", "Lists routes, without their passwords.")                                 \
+	V(route, show, "DOMAIN|* [--sender-domain DOMAIN] [--json]", "Shows all of a route but its password.")
+
+#define O(object, help) admin_command_fn command_##object;
+OBJECTS(O)
+#undef O
+
+/* One command on its way. */
+struct task {
+	const struct settings *settings;
+	struct database db;
+	struct arguments args;
+	const char *object, *verb;
+};
+
+/* Does it, and says so on standard output. Fails: the sentence; status 5.5.4 is a wrong command line. */
+typedef bool verb_fn(struct task *t, struct fault *why);
+#define V(object, verb, usage, help) MUST_USE verb_fn object##_##verb;
+VERBS(V)
+#undef V
+
+struct verb_description {
+	const char *object, *verb, *usage, *help;
+};
+extern const struct verb_description verb_descriptions[];
+extern const size_t n_verb_descriptions;
+
+/* The i-th word of the command line; "" where there is none. */
+const char *task_word(const struct task *t, size_t i);
+/* A line for the administrator: what was done, on standard output; what is worth knowing, on standard error. */
+PRINTF_LIKE(1, 2) void task_say(const char *template, ...);
+PRINTF_LIKE(1, 2) void task_note(const char *template, ...);
+/* It is there already (not there): success with --if-not-exists (--if-exists), else why says so. */
+MUST_USE bool task_there(const struct task *t, const char *what, const char *name, struct fault *why);
+MUST_USE bool task_not_there(const struct task *t, const char *what, const char *name, struct fault *why);
+/* Fails when domains has no such row, with the command that makes it. */
+MUST_USE bool task_needs_domain(struct task *t, const char *domain, struct fault *why);
+/* The id of the user as text, which the caller frees. Fails where there is none. */
+MUST_USE bool task_needs_user(struct task *t, const char *local_part, const char *domain, char **id, struct fault *why);
+/* A size or number of an option as digits; NULL where it is not given, or "none". */
+#define TASK_QUANTITY_MAX 24
+MUST_USE bool task_quantity(const struct task *t, const char *option, bool size, char out[TASK_QUANTITY_MAX], const char **value,
+			    struct fault *why);
