@@ -387,6 +387,8 @@ static void only_the_named_roles_may_send_a_message(void **state)
 	assert_false(ipc_permitted(IPC_TYPE_rcpt_ask, IPC_ROLE_LOOKUPD, IPC_ROLE_SMTPD));
 	assert_false(ipc_permitted(IPC_TYPE_rcpt_ask, IPC_ROLE_REMOTE, IPC_ROLE_LOOKUPD));
 	assert_false(ipc_permitted(IPC_TYPE_rcpt_ask, IPC_ROLE_SMTPD, IPC_ROLE_QUEUED));
+	assert_true(ipc_permitted(IPC_TYPE_quota_ask, IPC_ROLE_SMTPD, IPC_ROLE_LOCAL));
+	assert_false(ipc_permitted(IPC_TYPE_quota_ask, IPC_ROLE_SMTPD, IPC_ROLE_REMOTE));
 	assert_true(ipc_permitted(IPC_TYPE_sign_ask, IPC_ROLE_SMTPD, IPC_ROLE_LOOKUPD));
 	assert_true(ipc_permitted(IPC_TYPE_sign_ask, IPC_ROLE_REMOTE, IPC_ROLE_LOOKUPD));
 	assert_false(ipc_permitted(IPC_TYPE_sign_ask, IPC_ROLE_LOCAL, IPC_ROLE_LOOKUPD));
