@@ -14,7 +14,8 @@
 
 static bool append(const struct settings *s, struct slice name, struct buf *out)
 {
-	return buf_append(out, name) && buf_append_cstr(out, " = ") && settings_print_one(s, name, out);
+	return buf_append(out, name) && buf_append_cstr(out, " = ") &&
+	       settings_print_one(s, name, out);
 }
 
 static bool put(const char *path, struct slice text)

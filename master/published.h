@@ -1,6 +1,7 @@
-/* master/published.h: the settings that programs of this host's users need (sendmail), where everybody may read them: main.conf itself may
- * hold secrets.
- * Touches: spool_dir/public/settings. */
+/* master/published.h: the settings that programs of this host's users need (sendmail), where
+ * everybody may read them: main.conf itself may hold secrets.
+ * Touches: spool_dir/public/settings.
+ */
 #pragma once
 
 #include <stdbool.h>

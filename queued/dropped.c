@@ -16,8 +16,8 @@
 #include "queued/files.h"
 
 #define READ_BYTES 65536
-#define FIELD_BYTES 80           /* of a field, its name is all that is looked at */
-#define RECIPIENT_BYTES 4096u    /* of the envelope, for each recipient at most */
+#define FIELD_BYTES 80	      /* of a field, its name is all that is looked at */
+#define RECIPIENT_BYTES 4096u /* of the envelope, for each recipient at most */
 #define SLACK_BYTES 65536u
 #define ARGUMENT_BYTES 8192
 
@@ -53,12 +53,14 @@ static void content_feed(struct content *c, struct slice part)
 		c->eight_bit |= (unsigned char)part.p[i] > 127;
 }
 
-static bool content_is_good(const struct content *c, const struct dropped_rules *r, struct fault *why)
+static bool content_is_good(const struct content *c, const struct dropped_rules *r,
+			    struct fault *why)
 {
 	if (!dropped_lines_are_good(&c->lines))
 		fault_set(why, "5.6.0", "a line of the message does not end in CR LF");
 	else if (c->header.n_received > r->received_max)
-		fault_set(why, "5.4.6", "the message has been in too many places; it goes round in circles");
+		fault_set(why, "5.4.6",
+			  "the message has been in too many places; it goes round in circles");
 	else
 		return true;
 	return false;
@@ -100,7 +102,8 @@ static bool append_parameter(struct buf *out, const char *keyword, struct slice 
 }
 
 /* What MAIL would have taken. Made is our envelope, in arena. */
-static bool take_sender(const struct envelope *e, struct arena *arena, struct envelope *made, struct fault *why)
+static bool take_sender(const struct envelope *e, struct arena *arena, struct envelope *made,
+			struct fault *why)
 {
 	struct mail_argument m;
 	struct buf argument, path;
@@ -109,15 +112,17 @@ static bool take_sender(const struct envelope *e, struct arena *arena, struct en
 
 	buf_init(&argument, ARGUMENT_BYTES);
 	buf_init(&path, ENVELOPE_PATH_MAX);
-	ok = buf_append_cstr(&argument, "FROM:<") && buf_append(&argument, e->reverse_path) && buf_append_char(&argument, '>') &&
-	     append_parameter(&argument, " RET=", e->ret) && append_parameter(&argument, " ENVID=", e->envid);
+	ok = buf_append_cstr(&argument, "FROM:<") && buf_append(&argument, e->reverse_path) &&
+	     buf_append_char(&argument, '>') && append_parameter(&argument, " RET=", e->ret) &&
+	     append_parameter(&argument, " ENVID=", e->envid);
 	if (!ok)
 		fault_set(why, "5.5.4", "its envelope: the sender's part is too long");
 	else if (!mail_argument_parse(buf_slice(&argument), EXTENSION_DSN, &m, &no))
 		ok = refuse(why, &no);
 	else if (!(ok = path_append(&m.reverse_path, &path)))
 		fault_set(why, "5.1.7", "its envelope: the sender's address cannot be passed on");
-	ok = ok && arena_copy(arena, buf_slice(&path), &made->reverse_path, why) && arena_copy(arena, m.ret, &made->ret, why) &&
+	ok = ok && arena_copy(arena, buf_slice(&path), &made->reverse_path, why) &&
+	     arena_copy(arena, m.ret, &made->ret, why) &&
 	     arena_copy(arena, m.envid, &made->envid, why);
 	buf_fini(&argument);
 	buf_fini(&path);
@@ -127,11 +132,13 @@ static bool take_sender(const struct envelope *e, struct arena *arena, struct en
 /* RFC 5321 4.1.1.3: <Postmaster> is this host's own. */
 static bool append_path(const struct path *p, const char *hostname, struct buf *out)
 {
-	return path_append(p, out) && (p->domain.n > 0 || (buf_append_char(out, '@') && buf_append_cstr(out, hostname)));
+	return path_append(p, out) &&
+	       (p->domain.n > 0 || (buf_append_char(out, '@') && buf_append_cstr(out, hostname)));
 }
 
 /* What RCPT would have taken. */
-static bool take_recipient(const struct envelope_recipient *to, const char *hostname, struct arena *arena, struct envelope_recipient *made, struct fault *why)
+static bool take_recipient(const struct envelope_recipient *to, const char *hostname,
+			   struct arena *arena, struct envelope_recipient *made, struct fault *why)
 {
 	struct rcpt_argument r;
 	struct buf argument, path;
@@ -140,15 +147,18 @@ static bool take_recipient(const struct envelope_recipient *to, const char *host
 
 	buf_init(&argument, ARGUMENT_BYTES);
 	buf_init(&path, ENVELOPE_PATH_MAX);
-	ok = buf_append_cstr(&argument, "TO:<") && buf_append(&argument, to->forward_path) && buf_append_char(&argument, '>') &&
-	     append_parameter(&argument, " NOTIFY=", to->notify) && append_parameter(&argument, " ORCPT=", to->orcpt);
+	ok = buf_append_cstr(&argument, "TO:<") && buf_append(&argument, to->forward_path) &&
+	     buf_append_char(&argument, '>') &&
+	     append_parameter(&argument, " NOTIFY=", to->notify) &&
+	     append_parameter(&argument, " ORCPT=", to->orcpt);
 	if (!ok)
 		fault_set(why, "5.5.4", "its envelope: a recipient's part is too long");
 	else if (!rcpt_argument_parse(buf_slice(&argument), EXTENSION_DSN, &r, &no))
 		ok = refuse(why, &no);
 	else if (!(ok = append_path(&r.forward_path, hostname, &path)))
 		fault_set(why, "5.1.3", "its envelope: a recipient's address cannot be passed on");
-	ok = ok && arena_copy(arena, buf_slice(&path), &made->forward_path, why) && arena_copy(arena, r.notify, &made->notify, why) &&
+	ok = ok && arena_copy(arena, buf_slice(&path), &made->forward_path, why) &&
+	     arena_copy(arena, r.notify, &made->notify, why) &&
 	     arena_copy(arena, r.orcpt, &made->orcpt, why);
 	buf_fini(&argument);
 	buf_fini(&path);
@@ -165,7 +175,8 @@ static bool keep(struct dropped *d, const struct envelope *made)
 	return false;
 }
 
-static bool envelope_make(struct dropped *d, const struct dropped_rules *r, struct slice block, bool eight_bit)
+static bool envelope_make(struct dropped *d, const struct dropped_rules *r, struct slice block,
+			  bool eight_bit)
 {
 	struct envelope theirs, made = {.eight_bit = eight_bit};
 	struct arena arena;
@@ -178,10 +189,12 @@ static bool envelope_make(struct dropped *d, const struct dropped_rules *r, stru
 		fault_set(&d->why, "5.5.3", "its envelope has too many recipients");
 		goto out;
 	}
-	made.recipients = arena_alloc(&arena, theirs.n_recipients * sizeof(*made.recipients), &d->why);
+	made.recipients =
+		arena_alloc(&arena, theirs.n_recipients * sizeof(*made.recipients), &d->why);
 	ok = made.recipients != NULL && take_sender(&theirs, &arena, &made, &d->why);
 	for (; ok && made.n_recipients < theirs.n_recipients; made.n_recipients++)
-		ok = take_recipient(&theirs.recipients[made.n_recipients], r->hostname, &arena, &made.recipients[made.n_recipients], &d->why);
+		ok = take_recipient(&theirs.recipients[made.n_recipients], r->hostname, &arena,
+				    &made.recipients[made.n_recipients], &d->why);
 	ok = ok && keep(d, &made);
 out:
 	arena_reset(&arena);
@@ -190,15 +203,18 @@ out:
 
 /* ---- the file ---- */
 
-/* Reading it must not take longer than a message of that size takes: a file may claim to be long and have no octets. */
+/* Reading it must not take longer than a message of that size takes: a file may claim to be long
+ * and have no octets. */
 static bool is_bounded(struct dropped *d, const struct dropped_rules *r)
 {
 	const struct spool_header *h = &d->header;
 
 	if (h->content_length > r->size_max)
-		fault_set(&d->why, "5.3.4", "at most %llu octets are taken", (unsigned long long)r->size_max);
+		fault_set(&d->why, "5.3.4", "at most %llu octets are taken",
+			  (unsigned long long)r->size_max);
 	else if (h->envelope_length > SLACK_BYTES + r->recipients_max * RECIPIENT_BYTES ||
-		 h->tail_offset > SPOOL_HEADER_SIZE + h->envelope_length + h->content_length + SLACK_BYTES)
+		 h->tail_offset >
+			 SPOOL_HEADER_SIZE + h->envelope_length + h->content_length + SLACK_BYTES)
 		fault_set(&d->why, "5.3.0", "it is larger than its message");
 	else
 		return true;
@@ -210,10 +226,12 @@ static bool read_all(struct dropped *d, const struct dropped_rules *r)
 	struct buf block;
 	bool ok, eight_bit = false;
 
-	if (!spool_header_read(d->fd, slice_of_cstr(d->name), &d->header, &d->why) || !is_bounded(d, r))
+	if (!spool_header_read(d->fd, slice_of_cstr(d->name), &d->header, &d->why) ||
+	    !is_bounded(d, r))
 		return false;
 	buf_init(&block, SPOOL_ENVELOPE_MAX);
-	ok = spool_content_check(d->fd, &d->header, &d->why) && spool_envelope_read(d->fd, &d->header, &block, &d->why) &&
+	ok = spool_content_check(d->fd, &d->header, &d->why) &&
+	     spool_envelope_read(d->fd, &d->header, &block, &d->why) &&
 	     content_read(d, r, &eight_bit) && envelope_make(d, r, buf_slice(&block), eight_bit);
 	buf_fini(&block);
 	return ok;
@@ -226,12 +244,14 @@ static void note(struct dropped *d, const struct stat *st)
 	struct {
 		uint64_t ino, s, ns;
 		char name[SPOOL_ID_LENGTH + 2];
-	} file = {(uint64_t)st->st_ino, (uint64_t)st->st_ctim.tv_sec, (uint64_t)st->st_ctim.tv_nsec, ""};
+	} file = {(uint64_t)st->st_ino, (uint64_t)st->st_ctim.tv_sec, (uint64_t)st->st_ctim.tv_nsec,
+		  ""};
 
 	memcpy(file.name, d->name, sizeof(d->name));
 	d->uid = st->st_uid;
 	d->dropped_us = file.s * 1000000 + file.ns / 1000;
-	spool_id_compose(d->dropped_us, DROPPED_WORKER, siphash(no_secret, &file, sizeof(file)), d->id);
+	spool_id_compose(d->dropped_us, DROPPED_WORKER, siphash(no_secret, &file, sizeof(file)),
+			 d->id);
 }
 
 static bool is_older(const struct dropped *d, const struct dropped_rules *r, uint64_t seconds)
@@ -276,7 +296,8 @@ static bool has_begun_header(int fd)
 	return fd_read_all(fd, p, sizeof(p), 0) && memcmp(p, mark, sizeof(p)) == 0;
 }
 
-static void judge_open(struct dropped *d, const struct dropped_rules *r, int maildrop, const struct stat *st)
+static void judge_open(struct dropped *d, const struct dropped_rules *r, int maildrop,
+		       const struct stat *st)
 {
 	if (st->st_nlink != 1)
 		fault_set(&d->why, "5.3.0", "it has another name elsewhere");
@@ -302,7 +323,8 @@ static void judge_closed(struct dropped *d, const struct dropped_rules *r, int m
 		if (errno != ENOENT && errno != ELOOP)
 			fail(d, "open");
 	} else if (is_older(d, r, DROPPED_BROKEN_AGE_S)) {
-		fault_set(&d->why, "5.3.0", "queued may not read it; sendmail makes files that it may");
+		fault_set(&d->why, "5.3.0",
+			  "queued may not read it; sendmail makes files that it may");
 		set_aside(d, r->spool, maildrop);
 	}
 }
@@ -319,7 +341,8 @@ static void judge(struct dropped *d, const struct dropped_rules *r, int maildrop
 			remove_half(d, maildrop);
 		return;
 	}
-	d->fd = openat(maildrop, d->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
+	d->fd = openat(maildrop, d->name,
+		       O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 	if (d->fd < 0) {
 		judge_closed(d, r, maildrop);
 	} else if (fstat(d->fd, &st) == 0 && S_ISREG(st.st_mode)) {
@@ -339,7 +362,8 @@ void dropped_stray(int maildrop, const char *name, const struct dropped_rules *r
 
 void dropped_judge(struct dropped *d, const struct dropped_rules *r)
 {
-	int maildrop = openat(r->spool, "maildrop", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	int maildrop =
+		openat(r->spool, "maildrop", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 
 	d->fd = -1;
 	buf_init(&d->envelope, SPOOL_ENVELOPE_MAX);

@@ -29,8 +29,8 @@ struct maildrop_job {
 	struct dropped_rules rules;
 	drop_name *names;
 	size_t n_names, capacity, next; /* names[next] comes next */
-	struct dropped drop;            /* the one under way */
-	struct spool_writer *writer;    /* its copy's, until it is committed */
+	struct dropped drop;		/* the one under way */
+	struct spool_writer *writer;	/* its copy's, until it is committed */
 	bool committing;
 	struct dropped_lines lines; /* of what is copied */
 	uint64_t copied_bytes, size_bytes;
@@ -98,9 +98,11 @@ static void take_in(struct maildrop_job *job)
 	struct fault why = {0};
 
 	files_sync_place(&q->files, PLACE_MAILDROP);
-	log_event(picked_up, F_ID(drop_id(job)), F_NUMBER(uid, d->uid), F_TEXT(file, d->name), F_SLICE(from, buf_slice(&d->from)),
-		  F_NUMBER(recipients, d->n_recipients), F_NUMBER(size_bytes, job->size_bytes));
-	if (!intake_take(q, PLACE_NOTICES, drop_id(job), buf_slice(&d->envelope), d->dropped_us, job->size_bytes, NULL, &why))
+	log_event(picked_up, F_ID(drop_id(job)), F_NUMBER(uid, d->uid), F_TEXT(file, d->name),
+		  F_SLICE(from, buf_slice(&d->from)), F_NUMBER(recipients, d->n_recipients),
+		  F_NUMBER(size_bytes, job->size_bytes));
+	if (!intake_take(q, PLACE_NOTICES, drop_id(job), buf_slice(&d->envelope), d->dropped_us,
+			 job->size_bytes, NULL, &why))
 		log_event(spool_failed, F_ID(drop_id(job)), F_FAULT(&why));
 	next_drop(job);
 }
@@ -134,7 +136,8 @@ static void copy_is_alone(struct file_job *j)
 		take_in(job);
 		return;
 	}
-	if (!files_remove(&job->maildrop->queued->files, PLACE_NOTICES, drop_id(job), copy_removed, NULL))
+	if (!files_remove(&job->maildrop->queued->files, PLACE_NOTICES, drop_id(job), copy_removed,
+			  NULL))
 		copy_removed(NULL, &job->why);
 	failed(job, &job->why);
 }
@@ -193,7 +196,8 @@ static void commit(struct maildrop_job *job)
 
 	buf_init(&front, FRONT_BYTES);
 	if (!dropped_lines_are_good(&job->lines)) {
-		fault_set(&why, "4.3.0", "maildrop/%s was changed while it was read", job->drop.name);
+		fault_set(&why, "4.3.0", "maildrop/%s was changed while it was read",
+			  job->drop.name);
 		give_up_copy(job, &why);
 	} else if (!append_trace(job, &front)) {
 		fault_set(&why, "4.3.1", "no memory for the trace fields");
@@ -210,7 +214,9 @@ static void read_chunk(struct file_job *j)
 {
 	struct maildrop_job *job = (struct maildrop_job *)j;
 
-	job->failed = !spool_content_read(job->drop.fd, &job->drop.header, job->copied_bytes, job->chunk, sizeof(job->chunk), &job->chunk_bytes, &job->why);
+	job->failed =
+		!spool_content_read(job->drop.fd, &job->drop.header, job->copied_bytes, job->chunk,
+				    sizeof(job->chunk), &job->chunk_bytes, &job->why);
 }
 
 static void have_chunk(struct file_job *j);
@@ -245,12 +251,16 @@ static void have_chunk(struct file_job *j)
 static void copy(struct maildrop_job *job)
 {
 	struct queued *q = job->maildrop->queued;
-	struct spool_place where = {.pool = q->pool, .folder = q->notices, .sync_directory = q->settings->spool_sync_directory};
+	struct spool_place where = {.pool = q->pool,
+				    .folder = q->notices,
+				    .sync_directory = q->settings->spool_sync_directory};
 	struct fault why = {0};
 
 	job->lines = (struct dropped_lines){0};
 	job->copied_bytes = 0;
-	if (!spool_writer_begin(&where, job->drop.id, job->drop.dropped_us, buf_slice(&job->drop.envelope), write_chunk, job, &job->writer, &why))
+	if (!spool_writer_begin(&where, job->drop.id, job->drop.dropped_us,
+				buf_slice(&job->drop.envelope), write_chunk, job, &job->writer,
+				&why))
 		failed(job, &why);
 	else
 		job_submit(job, read_chunk, have_chunk);
@@ -282,7 +292,8 @@ static void judged(struct file_job *j)
 	case DROPPED_LEFT:
 		break;
 	case DROPPED_REMOVED:
-		log_event(uncommitted_removed, F_ID(drop_id(job)), F_NUMBER(uid, d->uid), F_TEXT(file, d->name));
+		log_event(uncommitted_removed, F_ID(drop_id(job)), F_NUMBER(uid, d->uid),
+			  F_TEXT(file, d->name));
 		break;
 	case DROPPED_BROKEN:
 		log_event(corrupt, F_ID(drop_id(job)), F_NUMBER(uid, d->uid), F_FAULT(&d->why));
@@ -323,11 +334,13 @@ static bool name_add(struct maildrop_job *job, struct slice name)
 	return slice_cstr(name, job->names[job->n_names++], sizeof(drop_name), NULL);
 }
 
-/* What has a name that no program of ours gives is nobody's mail; old, it goes (as far as we may). */
+/* What has a name that no program of ours gives is nobody's mail; old, it goes (as far as we may).
+ */
 static void list_work(struct file_job *j)
 {
 	struct maildrop_job *job = (struct maildrop_job *)j;
-	int fd = openat(job->rules.spool, "maildrop", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = openat(job->rules.spool, "maildrop",
+			O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 	DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *entry;
 	bool room = true;

@@ -67,7 +67,8 @@ static void send_out(struct client *c)
 
 		if (n > 0)
 			buf_consume(&c->out, (size_t)n);
-		else if (n >= 0 || (errno != EAGAIN && errno != EINTR) || !wait_ready(c->fd, POLLOUT, clock_monotonic_ms() + LIMIT_MS))
+		else if (n >= 0 || (errno != EAGAIN && errno != EINTR) ||
+			 !wait_ready(c->fd, POLLOUT, clock_monotonic_ms() + LIMIT_MS))
 			c->lost = true;
 	}
 	c->lost |= c->out.failed;
@@ -129,7 +130,8 @@ static void note_refusal(struct client *c, const struct reply *r, struct slice m
 	int status = status_of(r);
 
 	if (mailbox.n > 0)
-		(void)say(status, "not sent to %.*s: %u %s %s", SLICE_PRINTF(mailbox), (unsigned)r->code, r->status, r->text);
+		(void)say(status, "not sent to %.*s: %u %s %s", SLICE_PRINTF(mailbox),
+			  (unsigned)r->code, r->status, r->text);
 	else
 		(void)say(status, "not sent: %u %s %s", (unsigned)r->code, r->status, r->text);
 	if (c->status == EX_OK)
@@ -143,7 +145,8 @@ static void refuse_all(struct client *c, const struct reply *r, enum recipient_s
 
 	if (for_good)
 		note_refusal(c, r, SLICE_EMPTY);
-	recipients_move(c->request->recipients, from, for_good ? RECIPIENT_REFUSED : RECIPIENT_LATER);
+	recipients_move(c->request->recipients, from,
+			for_good ? RECIPIENT_REFUSED : RECIPIENT_LATER);
 }
 
 /* ---- the dialogue ---- */
@@ -180,7 +183,8 @@ static bool say_mail(struct client *c, struct reply *r)
 
 	buf_printf(&c->out, "MAIL FROM:<%.*s>", SLICE_PRINTF(q->reverse_path));
 	if (c->has_size)
-		buf_printf(&c->out, " SIZE=%zu", buf_length(&q->message->header) + 2 + buf_length(&q->message->body));
+		buf_printf(&c->out, " SIZE=%zu",
+			   buf_length(&q->message->header) + 2 + buf_length(&q->message->body));
 	if (c->has_8bitmime && q->message->eight_bit)
 		buf_append_cstr(&c->out, " BODY=8BITMIME");
 	if (c->has_dsn && q->ret.n > 0)
@@ -202,7 +206,9 @@ static bool say_rcpt(struct client *c, struct recipient *to, size_t *n_noted)
 	buf_append_cstr(&c->out, "\r\n");
 	if (!ask(c, &r))
 		return false;
-	to->state = reply_is_positive(&r) ? RECIPIENT_NOTED : reply_is_permanent(&r) ? RECIPIENT_REFUSED : RECIPIENT_LATER;
+	to->state = reply_is_positive(&r)    ? RECIPIENT_NOTED
+		    : reply_is_permanent(&r) ? RECIPIENT_REFUSED
+					     : RECIPIENT_LATER;
 	*n_noted += to->state == RECIPIENT_NOTED;
 	if (to->state == RECIPIENT_REFUSED)
 		note_refusal(c, &r, to->mailbox);
@@ -254,7 +260,8 @@ static void transact(struct client *c)
 		refuse_all(c, &r, RECIPIENT_OPEN);
 		return;
 	}
-	while (n_tried++ < c->where->max_recipients && (to = recipients_next(all, to, RECIPIENT_OPEN)) != NULL)
+	while (n_tried++ < c->where->max_recipients &&
+	       (to = recipients_next(all, to, RECIPIENT_OPEN)) != NULL)
 		if (!say_rcpt(c, to, &n_noted))
 			return;
 	if (n_noted == 0) {
@@ -269,7 +276,8 @@ static void transact(struct client *c)
 
 int client_submit(const struct where *where, const struct submission_request *r)
 {
-	struct client c = {.where = where, .request = r, .fd = client_connect(where), .status = EX_OK};
+	struct client c = {
+		.where = where, .request = r, .fd = client_connect(where), .status = EX_OK};
 	struct reply bye;
 
 	buf_init(&c.in, REPLY_BYTES);

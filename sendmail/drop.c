@@ -51,7 +51,8 @@ static void committed(void *arg, const struct fault *why)
 static bool encode_envelope(struct drop *d, struct buf *out)
 {
 	const struct submission_request *q = d->request;
-	size_t max = d->where->max_recipients < q->recipients->n ? (size_t)d->where->max_recipients : q->recipients->n;
+	size_t max = d->where->max_recipients < q->recipients->n ? (size_t)d->where->max_recipients
+								 : q->recipients->n;
 	struct envelope_recipient *all = memory_alloc(max, sizeof(*all), &d->why);
 	struct envelope e = {.reverse_path = q->reverse_path,
 			     .eight_bit = q->message->eight_bit,
@@ -63,8 +64,10 @@ static bool encode_envelope(struct drop *d, struct buf *out)
 
 	if (all == NULL)
 		return false;
-	while (e.n_recipients < max && (to = recipients_next(q->recipients, to, RECIPIENT_LATER)) != NULL) {
-		all[e.n_recipients++] = (struct envelope_recipient){.forward_path = to->mailbox, .notify = q->notify};
+	while (e.n_recipients < max &&
+	       (to = recipients_next(q->recipients, to, RECIPIENT_LATER)) != NULL) {
+		all[e.n_recipients++] = (struct envelope_recipient){.forward_path = to->mailbox,
+								    .notify = q->notify};
 		to->state = RECIPIENT_NOTED;
 	}
 	ok = envelope_encode(&e, out);
@@ -131,7 +134,9 @@ static int open_folder(const struct where *where, struct fault *why)
 	(void)snprintf(path, sizeof(path), "%s/maildrop", where->spool);
 	fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fd < 0)
-		fault_errno(why, "4.3.0", "no smtpd answers at %s, and %s cannot be used (where spool_dir is another, " TASSIS_SYSCONFDIR "/sendmail.conf must say so)",
+		fault_errno(why, "4.3.0",
+			    "no smtpd answers at %s, and %s cannot be used (where spool_dir is "
+			    "another, " TASSIS_SYSCONFDIR "/sendmail.conf must say so)",
 			    where->submit, path);
 	return fd;
 }
@@ -146,7 +151,8 @@ int drop_message(const struct where *where, const struct submission_request *r)
 	(void)umask(0137);
 	if ((d.place.folder = open_folder(where, &d.why)) < 0)
 		status = EX_CANTCREAT;
-	else if ((d.loop = loop_create(&d.why)) != NULL && (d.place.pool = pool_create(d.loop, 1, 2, &d.why)) != NULL)
+	else if ((d.loop = loop_create(&d.why)) != NULL &&
+		 (d.place.pool = pool_create(d.loop, 1, 2, &d.why)) != NULL)
 		status = write_all(&d) ? EX_OK : EX_TEMPFAIL;
 	if (status != EX_OK)
 		(void)say(status, "not sent: %s", d.why.text);

@@ -36,12 +36,14 @@ static void put_clean(struct buf *out, struct slice s)
 /* "Wed Nov 25 16:00:15", as ctime(3) has it, whatever the locale. */
 static void put_time(struct buf *out, uint64_t wall_us)
 {
-	static const char days[] = "SunMonTueWedThuFriSat", months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+	static const char days[] = "SunMonTueWedThuFriSat",
+			  months[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
 	time_t s = (time_t)(wall_us / 1000000);
 	struct tm tm = {0};
 
 	(void)localtime_r(&s, &tm);
-	buf_printf(out, "%.3s %.3s %2d %02d:%02d:%02d", days + 3 * tm.tm_wday, months + 3 * tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+	buf_printf(out, "%.3s %.3s %2d %02d:%02d:%02d", days + 3 * tm.tm_wday,
+		   months + 3 * tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
 /* A star stands behind the id of a message that is being delivered. */
@@ -99,9 +101,11 @@ static void show(struct listing *l, const struct ipc_queue_entry *e)
 	struct buf frame = {0};
 	struct fault why = {0};
 
-	if (ipc_ask_once(l->socket, &ask, WITHIN_MS, &frame, &answer, &why) && answer.type == IPC_TYPE_queue_show_answer) {
+	if (ipc_ask_once(l->socket, &ask, WITHIN_MS, &frame, &answer, &why) &&
+	    answer.type == IPC_TYPE_queue_show_answer) {
 		if (l->n == 0)
-			(void)printf("%-*s %8s %-20s %s\n", SPOOL_ID_LENGTH + 1, "-Queue ID-", "--Size--", "---Arrival Time----", "-Sender/Recipient-------");
+			(void)printf("%-*s %8s %-20s %s\n", SPOOL_ID_LENGTH + 1, "-Queue ID-",
+				     "--Size--", "---Arrival Time----", "-Sender/Recipient-------");
 		put_entry(l, e);
 		put_recipients(l, answer.queue_show_answer.recipients);
 		buf_append_char(&l->out, '\n');
@@ -113,7 +117,8 @@ static void show(struct listing *l, const struct ipc_queue_entry *e)
 
 static bool page(struct listing *l, char after[SPOOL_ID_LENGTH + 1], bool *last, struct fault *why)
 {
-	struct ipc_message answer, ask = IPC_MESSAGE(queue_list_ask, .after = slice_of_cstr(after), .max = PAGE);
+	struct ipc_message answer,
+		ask = IPC_MESSAGE(queue_list_ask, .after = slice_of_cstr(after), .max = PAGE);
 	struct buf frame = {0};
 	struct ipc_queue_entry e;
 	struct slice entries;
@@ -161,6 +166,7 @@ int mailq(const struct where *where)
 	if (l.n == 0)
 		(void)puts("Mail queue is empty");
 	else
-		(void)printf("-- %" PRIu64 " Kbytes in %" PRIu64 " Request%s.\n", l.size_bytes / 1024, l.n, l.n == 1 ? "" : "s");
+		(void)printf("-- %" PRIu64 " Kbytes in %" PRIu64 " Request%s.\n",
+			     l.size_bytes / 1024, l.n, l.n == 1 ? "" : "s");
 	return fflush(stdout) == 0 ? EX_OK : EX_IOERR;
 }

@@ -1,4 +1,5 @@
-/* sendmail/main.c: the program that cron, mutt, PHP and the rest call to send a message; also mailq and newaliases. See sendmail.h.
+/* sendmail/main.c: the program that cron, mutt, PHP and the rest call to send a message; also mailq
+ * and newaliases. See sendmail.h.
  * Touches: standard input and output; what it calls stands in its files. */
 #include "sendmail/sendmail.h"
 
@@ -88,7 +89,7 @@ struct sending {
 	const struct options *options;
 	const struct where *where;
 	struct caller caller;
-	struct buf own;    /* the caller's own address */
+	struct buf own;	   /* the caller's own address */
 	struct buf sender; /* the reverse-path */
 	struct message message;
 	struct recipients recipients;
@@ -113,7 +114,8 @@ static int find_sender(struct sending *s)
 		buf_append(&s->sender, buf_slice(&s->own));
 	else if (slice_starts(given, SLICE("<")) && slice_ends(given, SLICE(">")) && given.n > 2)
 		given = slice_of(given.p + 1, given.n - 2);
-	if (s->options->sender != NULL && !mailbox_complete(given, hostname_of(s), true, &s->sender, &why))
+	if (s->options->sender != NULL &&
+	    !mailbox_complete(given, hostname_of(s), true, &s->sender, &why))
 		return say(EX_USAGE, "-f: %s", why.text);
 	return EX_OK;
 }
@@ -126,27 +128,37 @@ static int read_recipients(struct sending *s)
 		if (!recipients_add(&s->recipients, slice_of_cstr(*one), &why))
 			return say(status_of(&why, EX_USAGE), "%s", why.text);
 	if (s->recipients.n == 0 && !s->options->from_header)
-		return say(EX_USAGE, "to whom? Recipients stand on the command line or, with -t, in the header");
+		return say(
+			EX_USAGE,
+			"to whom? Recipients stand on the command line or, with -t, in the header");
 	return EX_OK;
 }
 
 static int read_message(struct sending *s)
 {
-	struct slice full_name = s->options->full_name != NULL ? slice_of_cstr(s->options->full_name) : buf_slice(&s->caller.full_name);
-	struct author author = {.address = buf_slice(buf_length(&s->sender) > 0 ? &s->sender : &s->own), .full_name = full_name};
+	struct slice full_name = s->options->full_name != NULL
+					 ? slice_of_cstr(s->options->full_name)
+					 : buf_slice(&s->caller.full_name);
+	struct author author = {
+		.address = buf_slice(buf_length(&s->sender) > 0 ? &s->sender : &s->own),
+		.full_name = full_name};
 	struct spool_id_source ids;
 	char id[SPOOL_ID_LENGTH + 1];
 	struct fault why = {0};
 
-	if (!message_read(STDIN_FILENO, s->options->dot_is_text, s->where->message_size_max, &s->message, &why))
-		return say(why.class == FAULT_PERMANENT ? EX_DATAERR : EX_IOERR, "not sent: %s", why.text);
-	if (s->options->from_header && !recipients_add_of_header(&s->recipients, buf_slice(&s->message.header), &why))
+	if (!message_read(STDIN_FILENO, s->options->dot_is_text, s->where->message_size_max,
+			  &s->message, &why))
+		return say(why.class == FAULT_PERMANENT ? EX_DATAERR : EX_IOERR, "not sent: %s",
+			   why.text);
+	if (s->options->from_header &&
+	    !recipients_add_of_header(&s->recipients, buf_slice(&s->message.header), &why))
 		return say(status_of(&why, EX_DATAERR), "not sent: %s", why.text);
 	if (s->recipients.n == 0)
 		return say(EX_DATAERR, "not sent: the header names no recipient in To, Cc or Bcc");
 	spool_id_source_init(&ids, hostname_of(s), ID_WORKER);
 	spool_id_make(&ids, clock_wall_us(), id);
-	if (!message_complete(&s->message, &author, slice_of_cstr(id), hostname_of(s), clock_wall_us(), &why))
+	if (!message_complete(&s->message, &author, slice_of_cstr(id), hostname_of(s),
+			      clock_wall_us(), &why))
 		return say(EX_OSERR, "not sent: %s", why.text);
 	return EX_OK;
 }

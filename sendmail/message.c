@@ -27,9 +27,12 @@ static bool append_line(struct reading *r, struct buf *to, struct slice line)
 	if (buf_append(to, line) && buf_append(to, SLICE("\r\n")))
 		return true;
 	if (to == &r->m->header)
-		fault_set(r->why, "5.3.4", "the header is too large: at most %zu octets are taken", MESSAGE_HEADER_MAX);
+		fault_set(r->why, "5.3.4", "the header is too large: at most %zu octets are taken",
+			  MESSAGE_HEADER_MAX);
 	else
-		fault_set(r->why, "5.3.4", "the message is too large: at most %llu octets are taken", (unsigned long long)r->max);
+		fault_set(r->why, "5.3.4",
+			  "the message is too large: at most %llu octets are taken",
+			  (unsigned long long)r->max);
 	return false;
 }
 
@@ -93,7 +96,9 @@ static bool take_octets(struct reading *r, struct slice octets)
 		size_t lf = slice_find(octets, '\n');
 
 		if (!buf_append(&r->line, slice_head(octets, lf))) {
-			fault_set(r->why, "5.3.4", "the message is too large: at most %llu octets are taken", (unsigned long long)r->max);
+			fault_set(r->why, "5.3.4",
+				  "the message is too large: at most %llu octets are taken",
+				  (unsigned long long)r->max);
 			return false;
 		}
 		if (lf == SIZE_MAX)
@@ -107,7 +112,12 @@ static bool take_octets(struct reading *r, struct slice octets)
 
 bool message_read(int fd, bool dot_is_text, uint64_t max, struct message *m, struct fault *why)
 {
-	struct reading r = {.m = m, .dot_is_text = dot_is_text, .in_header = true, .first = true, .max = max, .why = why};
+	struct reading r = {.m = m,
+			    .dot_is_text = dot_is_text,
+			    .in_header = true,
+			    .first = true,
+			    .max = max,
+			    .why = why};
 	char octets[READ_BYTES];
 	bool ok = true;
 
@@ -198,13 +208,15 @@ static bool append_from(const struct author *from, struct buf *out)
 	return buf_append_cstr(out, "\r\n") && !out->failed;
 }
 
-bool message_complete(struct message *m, const struct author *from, struct slice id, struct slice hostname, uint64_t at_us, struct fault *why)
+bool message_complete(struct message *m, const struct author *from, struct slice id,
+		      struct slice hostname, uint64_t at_us, struct fault *why)
 {
 	struct submission has = submission_look(buf_slice(&m->header));
 	struct buf whole;
 
 	buf_init(&whole, 2 * MESSAGE_HEADER_MAX);
-	if (submission_append_missing(&has, id, hostname, at_us, &whole) && (has.has_from || append_from(from, &whole)) &&
+	if (submission_append_missing(&has, id, hostname, at_us, &whole) &&
+	    (has.has_from || append_from(from, &whole)) &&
 	    submission_append_shown(buf_slice(&m->header), &whole)) {
 		buf_fini(&m->header);
 		m->header = whole;

@@ -6,7 +6,8 @@
 #include "common/base/fault.h"
 #include "common/base/slice.h"
 
-/* Letters whose argument follows, in the same word or the next; only in the same word; and that have none. */
+/* Letters whose argument follows, in the same word or the next; only in the same word; and that
+ * have none. */
 #define WITH_ARGUMENT "ABCFLNORVXbefhopr"
 #define WITH_REST "dq"
 #define ALONE "GIUimntvx"
@@ -22,7 +23,10 @@ static bool set_mode(struct options *o, const char *word, struct fault *why)
 	else if (strcmp(word, "i") == 0)
 		o->mode = MODE_NOTHING;
 	else {
-		fault_set(why, "5.5.4", "-b%s is not done here; -bm, -bs, -bp and -bi are (`tassis start` starts the daemons)", word);
+		fault_set(why, "5.5.4",
+			  "-b%s is not done here; -bm, -bs, -bp and -bi are (`tassis start` starts "
+			  "the daemons)",
+			  word);
 		return false;
 	}
 	return true;
@@ -41,15 +45,19 @@ static bool set_notice(struct options *o, char letter, const char *word, struct 
 			good = good && value.p[i] >= ' ' && value.p[i] <= '~';
 	} else if (letter == 'R') {
 		o->ret = word;
-		good = slice_equal_nocase(value, SLICE("full")) || slice_equal_nocase(value, SLICE("hdrs"));
+		good = slice_equal_nocase(value, SLICE("full")) ||
+		       slice_equal_nocase(value, SLICE("hdrs"));
 	} else {
 		o->notify = word;
 		while (!slice_equal_nocase(value, SLICE("never")) && slice_cut(&rest, ',', &one))
-			good = good && (slice_equal_nocase(one, SLICE("success")) || slice_equal_nocase(one, SLICE("failure")) ||
+			good = good && (slice_equal_nocase(one, SLICE("success")) ||
+					slice_equal_nocase(one, SLICE("failure")) ||
 					slice_equal_nocase(one, SLICE("delay")));
 	}
 	if (!good)
-		fault_set(why, "5.5.4", "-%c %s: right would be -N never or -N success,failure,delay; -R full or -R hdrs; -V and printable ASCII",
+		fault_set(why, "5.5.4",
+			  "-%c %s: right would be -N never or -N success,failure,delay; -R full or "
+			  "-R hdrs; -V and printable ASCII",
 			  letter, word);
 	return good;
 }
@@ -77,7 +85,8 @@ static bool take_argument(struct options *o, char letter, const char *word, stru
 		o->dot_is_text |= strcmp(word, "i") == 0;
 		return true;
 	case 'O':
-		o->dot_is_text |= strncmp(word, "IgnoreDots", 10) == 0 && strcmp(word, "IgnoreDots=False") != 0;
+		o->dot_is_text |= strncmp(word, "IgnoreDots", 10) == 0 &&
+				  strcmp(word, "IgnoreDots=False") != 0;
 		return true;
 	default: /* what mattered to another sendmail: -B, -h, -L, -oem, -X … */
 		return true;
@@ -94,7 +103,8 @@ static void take_flag(struct options *o, char letter)
 		o->mode = MODE_NOTHING;
 }
 
-/* One word of options, which may hold several letters: -ti, -oem, -fann@example.org. *words stands at the next, which it may take. */
+/* One word of options, which may hold several letters: -ti, -oem, -fann@example.org. *words stands
+ * at the next, which it may take. */
 static bool take_word(struct options *o, const char *letters, char ***words, struct fault *why)
 {
 	for (; *letters != '\0'; letters++) {
@@ -115,7 +125,8 @@ static bool take_word(struct options *o, const char *letters, char ***words, str
 			return take_argument(o, *letters, argument, why);
 		}
 		if (strchr(ALONE, *letters) == NULL) {
-			fault_set(why, "5.5.4", "there is no option -%c; see tassis-sendmail(1)", *letters);
+			fault_set(why, "5.5.4", "there is no option -%c; see tassis-sendmail(1)",
+				  *letters);
 			return false;
 		}
 		take_flag(o, *letters);

@@ -17,15 +17,16 @@ enum sendmail_mode {
 
 struct options {
 	enum sendmail_mode mode;
-	const char *conf;      /* -C; NULL: the usual places */
-	const char *sender;    /* -f, -r; NULL: the caller's own address */
-	const char *full_name; /* -F; NULL: the account's */
-	bool from_header;      /* -t: recipients stand in the header too */
-	bool dot_is_text;      /* -i: a lone dot is a line like any other */
+	const char *conf;		  /* -C; NULL: the usual places */
+	const char *sender;		  /* -f, -r; NULL: the caller's own address */
+	const char *full_name;		  /* -F; NULL: the account's */
+	bool from_header;		  /* -t: recipients stand in the header too */
+	bool dot_is_text;		  /* -i: a lone dot is a line like any other */
 	const char *notify, *ret, *envid; /* -N, -R, -V; NULL: not given */
-	char **operands;       /* recipients, NULL behind the last */
+	char **operands;		  /* recipients, NULL behind the last */
 };
 
-/* Reads argv, whose first is the name the program was called by. Options end with -- or the first that is none, so that an address behind it may
- * begin with a dash. Fails, permanent: what is wrong. */
+/* Reads argv, whose first is the name the program was called by. Options end with -- or the first
+ * that is none, so that an address behind it may begin with a dash. Fails, permanent: what is
+ * wrong. */
 MUST_USE bool options_parse(char **argv, struct options *out, struct fault *why);

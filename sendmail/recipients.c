@@ -39,7 +39,8 @@ static bool has_domain(struct slice address)
 	return false;
 }
 
-bool mailbox_complete(struct slice address, struct slice hostname, bool empty_is_null, struct buf *out, struct fault *why)
+bool mailbox_complete(struct slice address, struct slice hostname, bool empty_is_null,
+		      struct buf *out, struct fault *why)
 {
 	struct buf whole;
 	struct slice rest;
@@ -50,12 +51,16 @@ bool mailbox_complete(struct slice address, struct slice hostname, bool empty_is
 		return true;
 	buf_init(&whole, ADDRESS_BYTES);
 	ok = buf_append_char(&whole, '<') && buf_append(&whole, address) &&
-	     (has_domain(address) || (buf_append_char(&whole, '@') && buf_append(&whole, hostname))) && buf_append_char(&whole, '>');
+	     (has_domain(address) ||
+	      (buf_append_char(&whole, '@') && buf_append(&whole, hostname))) &&
+	     buf_append_char(&whole, '>');
 	rest = buf_slice(&whole);
 	if (!ok)
-		fault_set(why, "5.1.3", "%.*s … is too long for an address", SLICE_PRINTF(slice_head(address, 64)));
+		fault_set(why, "5.1.3", "%.*s … is too long for an address",
+			  SLICE_PRINTF(slice_head(address, 64)));
 	else if (!path_parse(&rest, 0, &p, why) || rest.n > 0 || !path_append(&p, out)) {
-		fault_set(why, "5.1.3", "%.*s is no address; right would be ann@example.org", SLICE_PRINTF(slice_head(address, 256)));
+		fault_set(why, "5.1.3", "%.*s is no address; right would be ann@example.org",
+			  SLICE_PRINTF(slice_head(address, 256)));
 		ok = false;
 	}
 	buf_fini(&whole);
@@ -72,7 +77,8 @@ static bool add_one(struct recipients *r, struct slice address, struct fault *wh
 	if (!mailbox_complete(address, r->hostname, false, &mailbox, why))
 		goto out;
 	ok = table_find(&r->known, buf_slice(&mailbox)) != NULL;
-	if (ok || (made = arena_alloc(&r->arena, sizeof(*made), why)) == NULL || !arena_copy(&r->arena, buf_slice(&mailbox), &made->mailbox, why))
+	if (ok || (made = arena_alloc(&r->arena, sizeof(*made), why)) == NULL ||
+	    !arena_copy(&r->arena, buf_slice(&mailbox), &made->mailbox, why))
 		goto out;
 	ok = table_insert(&r->known, &made->by_mailbox, made->mailbox);
 	if (!ok) {
@@ -97,7 +103,8 @@ bool recipients_add(struct recipients *r, struct slice list, struct fault *why)
 	buf_init(&address, ADDRESS_BYTES);
 	while (ok && (found = address_list_next(&rest, &address)) != ADDRESS_NONE) {
 		if (found == ADDRESS_BAD)
-			fault_set(why, "5.1.3", "there is no address in \"%.*s\"", SLICE_PRINTF(slice_head(slice_trim(list), 256)));
+			fault_set(why, "5.1.3", "there is no address in \"%.*s\"",
+				  SLICE_PRINTF(slice_head(slice_trim(list), 256)));
 		ok = found == ADDRESS_ONE && add_one(r, buf_slice(&address), why);
 	}
 	buf_fini(&address);
@@ -106,13 +113,15 @@ bool recipients_add(struct recipients *r, struct slice list, struct fault *why)
 
 static bool is_one_of(struct slice name, const struct slice names[3])
 {
-	return slice_equal_nocase(name, names[0]) || slice_equal_nocase(name, names[1]) || slice_equal_nocase(name, names[2]);
+	return slice_equal_nocase(name, names[0]) || slice_equal_nocase(name, names[1]) ||
+	       slice_equal_nocase(name, names[2]);
 }
 
 bool recipients_add_of_header(struct recipients *r, struct slice header, struct fault *why)
 {
 	static const struct slice usual[3] = {{"to", 2}, {"cc", 2}, {"bcc", 3}};
-	static const struct slice resent[3] = {{"resent-to", 9}, {"resent-cc", 9}, {"resent-bcc", 10}};
+	static const struct slice resent[3] = {
+		{"resent-to", 9}, {"resent-cc", 9}, {"resent-bcc", 10}};
 	const struct slice *wanted = usual;
 	struct slice rest = header, field, name;
 
@@ -125,7 +134,8 @@ bool recipients_add_of_header(struct recipients *r, struct slice header, struct 
 	return true;
 }
 
-struct recipient *recipients_next(const struct recipients *r, const struct recipient *after, enum recipient_state state)
+struct recipient *recipients_next(const struct recipients *r, const struct recipient *after,
+				  enum recipient_state state)
 {
 	struct recipient *one = after == NULL ? r->first : after->next;
 

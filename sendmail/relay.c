@@ -50,7 +50,9 @@ static bool give(struct way *w)
 	else if (n < 0 && !is_for_later(n))
 		return false;
 	if (w->ended && buf_length(&w->held) == 0 && !w->closed) {
-		(void)shutdown(w->to, SHUT_WR); /* of a pipe or a terminal: no effect, and none is needed */
+		(void)shutdown(
+			w->to,
+			SHUT_WR); /* of a pipe or a terminal: no effect, and none is needed */
 		w->closed = true;
 	}
 	return true;
@@ -60,13 +62,15 @@ static struct pollfd wants(const struct way *w, bool read)
 {
 	bool wanted = read ? !w->ended && buf_length(&w->held) == 0 : buf_length(&w->held) > 0;
 
-	return (struct pollfd){.fd = wanted ? (read ? w->from : w->to) : -1, .events = read ? POLLIN : POLLOUT};
+	return (struct pollfd){.fd = wanted ? (read ? w->from : w->to) : -1,
+			       .events = read ? POLLIN : POLLOUT};
 }
 
 static int carry(struct way *up, struct way *down)
 {
 	while (!down->closed) {
-		struct pollfd p[] = {wants(up, true), wants(up, false), wants(down, true), wants(down, false)};
+		struct pollfd p[] = {wants(up, true), wants(up, false), wants(down, true),
+				     wants(down, false)};
 
 		if (poll(p, 4, -1) < 0 && errno != EINTR)
 			return say(EX_IOERR, "cannot wait for input: %s", strerror(errno));
@@ -90,7 +94,8 @@ int relay(const struct where *where)
 
 	if (fd < 0) {
 		(void)printf("421 4.3.2 %s: no smtpd answers\r\n", where->hostname);
-		return say(EX_TEMPFAIL, "no smtpd answers at %s: %s", where->submit, strerror(errno));
+		return say(EX_TEMPFAIL, "no smtpd answers at %s: %s", where->submit,
+			   strerror(errno));
 	}
 	buf_init(&up.held, WAY_BYTES);
 	buf_init(&down.held, WAY_BYTES);

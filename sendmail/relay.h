@@ -4,5 +4,6 @@
 
 struct where;
 
-/* Carries octets both ways until the smtpd closes. Returns EX_OK; EX_TEMPFAIL nobody answers there (said by 421, too); EX_IOERR. */
+/* Carries octets both ways until the smtpd closes. Returns EX_OK; EX_TEMPFAIL nobody answers there
+ * (said by 421, too); EX_IOERR. */
 int relay(const struct where *where);

@@ -67,12 +67,14 @@ static void take(const struct settings *s, struct where *out)
 
 bool where_find(const char *conf, const char *folder, struct where *out, struct fault *why)
 {
-	struct settings *s = conf != NULL ? read_file(conf, why) : read_usual(folder, why), *published;
+	struct settings *s = conf != NULL ? read_file(conf, why) : read_usual(folder, why),
+			*published;
 	char path[PATH_MAX];
-	bool ok = s != NULL && layout_path(s->spool_dir, "", out->spool, sizeof(out->spool), why) &&
-		  layout_path(s->spool_dir, LAYOUT_PUBLIC_SETTINGS, path, sizeof(path), why) &&
-		  layout_socket_path(s, LAYOUT_SUBMIT_FOLDER, LAYOUT_SUBMIT_NAME, out->submit, why) &&
-		  layout_socket_path(s, "control", "queued.0", out->queued, why);
+	bool ok =
+		s != NULL && layout_path(s->spool_dir, "", out->spool, sizeof(out->spool), why) &&
+		layout_path(s->spool_dir, LAYOUT_PUBLIC_SETTINGS, path, sizeof(path), why) &&
+		layout_socket_path(s, LAYOUT_SUBMIT_FOLDER, LAYOUT_SUBMIT_NAME, out->submit, why) &&
+		layout_socket_path(s, "control", "queued.0", out->queued, why);
 
 	if (ok) {
 		published = read_file(path, NULL);

@@ -1,6 +1,5 @@
-/* common/mail/address_list.h: the addresses in a To, Cc or Bcc field (RFC 5322 3.4): names, comments,
- * quoted strings, groups, and what people write instead.
- * Touches: nothing. */
+/* common/mail/address_list.h: the addresses in a To, Cc or Bcc field (RFC 5322 3.4): names,
+ * comments, quoted strings, groups, and what people write instead. Touches: nothing. */
 #pragma once
 
 #include "common/base/buf.h"
@@ -12,8 +11,8 @@ enum address_found {
 	ADDRESS_BAD, /* what stands up to the next comma is no address, or memory is out */
 };
 
-/* Takes the next address off *list, folded or not. On ADDRESS_ONE out (emptied before) holds what would
- * stand between < and >: no comments, no blanks; whether it is a mailbox is not looked at
+/* Takes the next address off *list, folded or not. On ADDRESS_ONE out (emptied before) holds what
+ * would stand between < and >: no comments, no blanks; whether it is a mailbox is not looked at
  * (mailbox_parse does that), and it may have no domain. Empty groups and empty elements are passed
  * over. */
 enum address_found address_list_next(struct slice *list, struct buf *out);

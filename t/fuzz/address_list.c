@@ -1,5 +1,6 @@
-/* t/fuzz/address_list.c: a To field, whatever it holds: every address found has no line end in it and is read as the same one, alone
- * between < and >; and a header's fields put together are what the header began with. */
+/* t/fuzz/address_list.c: a To field, whatever it holds: every address found has no line end in it
+ * and is read as the same one, alone between < and >; and a header's fields put together are what
+ * the header began with. */
 #include <assert.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,9 +20,11 @@ static void read_again(struct slice address)
 	buf_init(&alone, 1 << 20);
 	buf_init(&again, 1 << 20);
 	assert(slice_find(address, '\n') == SIZE_MAX && slice_find(address, '\r') == SIZE_MAX);
-	assert(buf_append_char(&alone, '<') && buf_append(&alone, address) && buf_append_char(&alone, '>'));
+	assert(buf_append_char(&alone, '<') && buf_append(&alone, address) &&
+	       buf_append_char(&alone, '>'));
 	list = buf_slice(&alone);
-	assert(address_list_next(&list, &again) == ADDRESS_ONE && slice_equal(buf_slice(&again), address));
+	assert(address_list_next(&list, &again) == ADDRESS_ONE &&
+	       slice_equal(buf_slice(&again), address));
 	buf_fini(&alone);
 	buf_fini(&again);
 }

@@ -68,9 +68,11 @@ static void a_dropped_message_is_taken_in_under_an_id_and_a_received_of_ours(voi
 	assert_string_not_equal(w->seen[0].id, m->id);
 	assert_string_equal(w->seen[0].to, "ann@local.test");
 	assert_string_equal(w->seen[0].reverse_path, "carol@far.test");
-	(void)snprintf(who, sizeof(who), "Received: by mail.example.org (from uid %u)\r\n\tid %s", (unsigned)getuid(), w->seen[0].id);
+	(void)snprintf(who, sizeof(who), "Received: by mail.example.org (from uid %u)\r\n\tid %s",
+		       (unsigned)getuid(), w->seen[0].id);
 	assert_memory_equal(w->seen[0].content, who, strlen(who));
-	assert_non_null(strstr(w->seen[0].content, "\r\nFrom: carol@far.test\r\nSubject: Lunch\r\n\r\nAt noon?\r\n"));
+	assert_non_null(strstr(w->seen[0].content,
+			       "\r\nFrom: carol@far.test\r\nSubject: Lunch\r\n\r\nAt noon?\r\n"));
 	UNTIL(n_in("maildrop") == 0 && n_in("queue/notices") == 0);
 	assert_int_equal(log_count(" picked_up"), 1);
 	mail_free(m);
@@ -97,9 +99,11 @@ static void many_are_taken_in_one_after_the_other(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LENGTH(m); i++)
-		m[i] = drop("carol@far.test", i % 2 ? "ann@local.test" : "bob@far.test eve@local.test", true);
+		m[i] = drop("carol@far.test",
+			    i % 2 ? "ann@local.test" : "bob@far.test eve@local.test", true);
 	queued_begin();
-	UNTIL(n_delivered_to("ann@local.test") == 15 && n_delivered_to("bob@far.test") == 15 && n_delivered_to("eve@local.test") == 15);
+	UNTIL(n_delivered_to("ann@local.test") == 15 && n_delivered_to("bob@far.test") == 15 &&
+	      n_delivered_to("eve@local.test") == 15);
 	assert_int_equal(n_in("maildrop"), 0);
 	for (size_t i = 0; i < ARRAY_LENGTH(m); i++)
 		mail_free(m[i]);
@@ -109,7 +113,8 @@ static void many_are_taken_in_one_after_the_other(void **state)
 static void a_copy_that_a_crash_left_beside_its_file_is_the_only_one(void **state)
 {
 	struct mail *m = drop("carol@far.test", "hold-ann@local.test", true), copy;
-	struct dropped_rules rules = {.size_max = 1 << 20, .recipients_max = 100, .received_max = 50};
+	struct dropped_rules rules = {
+		.size_max = 1 << 20, .recipients_max = 100, .received_max = 50};
 	struct dropped d = {.fd = -1};
 	char path[160];
 
@@ -146,7 +151,9 @@ static void killed_at_any_turn_it_loses_nothing(void **state)
 			usleep(turns % 3 * 100);
 		}
 		queued_kill();
-		assert_true(n_in("maildrop") + n_in("queue/notices") + n_in("queue/*/*") + n_in("incoming/0") > 0);
+		assert_true(n_in("maildrop") + n_in("queue/notices") + n_in("queue/*/*") +
+				    n_in("incoming/0") >
+			    0);
 		queued_begin();
 		UNTIL(w->n_seen > 0 && n_in("maildrop") == 0);
 		settle();
@@ -196,8 +203,10 @@ static void what_is_being_written_is_left_for_an_hour(void **state)
 
 static void what_is_no_file_of_its_own_is_not_read(void **state)
 {
-	struct mail *m = drop("carol@far.test", "ann@local.test", true), *linked = mail_make("carol@far.test", "ann@local.test"),
-		    *symbolic = mail_make("carol@far.test", "ann@local.test"), *fifo = mail_make("carol@far.test", "ann@local.test");
+	struct mail *m = drop("carol@far.test", "ann@local.test", true),
+		    *linked = mail_make("carol@far.test", "ann@local.test"),
+		    *symbolic = mail_make("carol@far.test", "ann@local.test"),
+		    *fifo = mail_make("carol@far.test", "ann@local.test");
 	char target[160];
 
 	(void)state;
@@ -248,7 +257,8 @@ static void what_smtpd_would_refuse_is_not_taken_in(void **state)
 	expect_refused("carol@far.test\r\nX", "ann@local.test", PLAIN_SETTINGS);
 	expect_refused("carol@far.test", "j\xc3\xbcrgen@local.test", PLAIN_SETTINGS);
 	for (size_t i = 0; i < 101; i++)
-		(void)snprintf(many + strlen(many), sizeof(many) - strlen(many), "u%zu@local.test ", i);
+		(void)snprintf(many + strlen(many), sizeof(many) - strlen(many), "u%zu@local.test ",
+			       i);
 	expect_refused("carol@far.test", many, PLAIN_SETTINGS "smtp_max_recipients = 100\n");
 }
 
@@ -257,15 +267,16 @@ static struct mail *drop_content(const char *to, const char *content)
 {
 	struct mail *m = mail_make("carol@far.test", to);
 	struct slice envelope = buf_slice(&m->envelope);
-	struct spool_header h = {.received_us = m->received_us,
-				 .envelope_offset = SPOOL_HEADER_SIZE,
-				 .envelope_length = envelope.n,
-				 .envelope_crc = crc32c(0, envelope.p, envelope.n),
-				 .content_length = strlen(content),
-				 .content_crc = crc32c(crc32c(0, envelope.p, envelope.n), content, strlen(content)),
-				 .extents = {{SPOOL_HEADER_SIZE + envelope.n, strlen(content)}},
-				 .n_extents = 1,
-				 .tail_offset = SPOOL_HEADER_SIZE + envelope.n + strlen(content)};
+	struct spool_header h = {
+		.received_us = m->received_us,
+		.envelope_offset = SPOOL_HEADER_SIZE,
+		.envelope_length = envelope.n,
+		.envelope_crc = crc32c(0, envelope.p, envelope.n),
+		.content_length = strlen(content),
+		.content_crc = crc32c(crc32c(0, envelope.p, envelope.n), content, strlen(content)),
+		.extents = {{SPOOL_HEADER_SIZE + envelope.n, strlen(content)}},
+		.n_extents = 1,
+		.tail_offset = SPOOL_HEADER_SIZE + envelope.n + strlen(content)};
 	char block[SPOOL_HEADER_SIZE];
 	int fd;
 
@@ -273,8 +284,10 @@ static struct mail *drop_content(const char *to, const char *content)
 	memcpy(h.id, m->id, sizeof(h.id));
 	spool_header_encode(&h, block);
 	fd = open(drop_path(m), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
-	assert_true(fd_write_all(fd, block, sizeof(block), 0) && fd_write_all(fd, envelope.p, envelope.n, SPOOL_HEADER_SIZE) &&
-		    fd_write_all(fd, content, strlen(content), (off_t)(SPOOL_HEADER_SIZE + envelope.n)));
+	assert_true(fd_write_all(fd, block, sizeof(block), 0) &&
+		    fd_write_all(fd, envelope.p, envelope.n, SPOOL_HEADER_SIZE) &&
+		    fd_write_all(fd, content, strlen(content),
+				 (off_t)(SPOOL_HEADER_SIZE + envelope.n)));
 	close(fd);
 	return m;
 }
@@ -282,7 +295,9 @@ static struct mail *drop_content(const char *to, const char *content)
 /* Else whoever leaves it could have a second message seen within it. */
 static void lines_that_do_not_end_in_cr_lf_are_not_taken_in(void **state)
 {
-	static const char *const bad[] = {"Subject: x\n\r\n", "Subject: x\r\n\r\na\n.\n", "Subject: x\r\n\r\na\rb\r\n", "Subject: x\r\n\r\nno end", "a\r\n\r"};
+	static const char *const bad[] = {"Subject: x\n\r\n", "Subject: x\r\n\r\na\n.\n",
+					  "Subject: x\r\n\r\na\rb\r\n", "Subject: x\r\n\r\nno end",
+					  "a\r\n\r"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
@@ -312,7 +327,8 @@ static void a_large_message_is_copied_whole(void **state)
 	UNTIL(w->n_seen == 1);
 	(void)snprintf(path, sizeof(path), "%s/queue/notices/%s", w->dir, w->seen[0].id);
 	if ((fd = open(path, O_RDONLY | O_CLOEXEC)) < 0) {
-		(void)snprintf(path, sizeof(path), "%s/%s/%s", w->dir, queue_folder(w->seen[0].id), w->seen[0].id);
+		(void)snprintf(path, sizeof(path), "%s/%s/%s", w->dir, queue_folder(w->seen[0].id),
+			       w->seen[0].id);
 		fd = open(path, O_RDONLY | O_CLOEXEC);
 	}
 	assert_true(spool_header_read(fd, slice_of_cstr(w->seen[0].id), &h, &why));

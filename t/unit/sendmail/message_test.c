@@ -18,7 +18,8 @@
 #define ID "Message-ID: <06ed@mx.test.com>\r\n"
 #define FROM "From: \"Ann Other\" <ann@mx.test.com>\r\n"
 
-static bool read_text(const char *input, bool dot_is_text, uint64_t max, struct message *m, struct fault *why)
+static bool read_text(const char *input, bool dot_is_text, uint64_t max, struct message *m,
+		      struct fault *why)
 {
 	int fd = memfd_create("input", MFD_CLOEXEC);
 	bool ok;
@@ -53,7 +54,8 @@ static void line_ends_become_cr_lf(void **state)
 static void a_cr_within_a_line_is_a_line_end_in_the_body_and_a_blank_in_the_header(void **state)
 {
 	(void)state;
-	expect("Subject: a\rBcc: b\n\n10 %\r20 %\r\n", false, "Subject: a Bcc: b\r\n", "10 %\r\n20 %\r\n");
+	expect("Subject: a\rBcc: b\n\n10 %\r20 %\r\n", false, "Subject: a Bcc: b\r\n",
+	       "10 %\r\n20 %\r\n");
 }
 
 static void a_dot_alone_ends_the_input_unless_it_is_text(void **state)
@@ -118,8 +120,10 @@ static void missing_fields_are_added_and_bcc_goes(void **state)
 {
 	(void)state;
 	expect_complete("hello\n", DATE ID FROM);
-	expect_complete("From: x@y.example\nTo: b\nBCC: c,\n d\nSubject: e\n\n", DATE ID "From: x@y.example\r\nTo: b\r\nSubject: e\r\n");
-	expect_complete("Date: x\nMessage-Id: y\nFrom: z\n\n", "Date: x\r\nMessage-Id: y\r\nFrom: z\r\n");
+	expect_complete("From: x@y.example\nTo: b\nBCC: c,\n d\nSubject: e\n\n",
+			DATE ID "From: x@y.example\r\nTo: b\r\nSubject: e\r\n");
+	expect_complete("Date: x\nMessage-Id: y\nFrom: z\n\n",
+			"Date: x\r\nMessage-Id: y\r\nFrom: z\r\n");
 }
 
 static void expect_name(const char *name, const char *wanted)
@@ -139,14 +143,17 @@ static void a_name_is_quoted_or_encoded(void **state)
 	expect_name("Ann \"A\" Other", "\"Ann \\\"A\\\" Other\"");
 	expect_name("J\xc3\xbcrgen O.", "=?UTF-8?Q?J=C3=BCrgen=20O=2E?=");
 	expect_name("two\r\nlines: 1", "=?UTF-8?Q?two=0D=0Alines=3A=201?=");
-	expect_name("\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc", "");
+	expect_name("\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3"
+		    "\xbc\xc3\xbc\xc3\xbc",
+		    "");
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(line_ends_become_cr_lf),
-		cmocka_unit_test(a_cr_within_a_line_is_a_line_end_in_the_body_and_a_blank_in_the_header),
+		cmocka_unit_test(
+			a_cr_within_a_line_is_a_line_end_in_the_body_and_a_blank_in_the_header),
 		cmocka_unit_test(a_dot_alone_ends_the_input_unless_it_is_text),
 		cmocka_unit_test(what_is_no_header_is_body),
 		cmocka_unit_test(eight_bit_is_seen),

@@ -52,7 +52,9 @@ static void cron_calls_with_F_oem_and_the_recipient(void **state)
 
 static void mutt_calls_with_dashes_before_the_recipients(void **state)
 {
-	struct options o = parse("/usr/sbin/sendmail -oem -oi -f ann@a.example -- -bob@b.example carl@c.example", true);
+	struct options o = parse(
+		"/usr/sbin/sendmail -oem -oi -f ann@a.example -- -bob@b.example carl@c.example",
+		true);
 
 	(void)state;
 	assert_true(o.dot_is_text);
@@ -85,7 +87,9 @@ static void an_empty_sender_is_one(void **state)
 
 static void what_mattered_elsewhere_is_taken_and_ignored(void **state)
 {
-	struct options o = parse("sendmail -Am -G -h 5 -L tag -m -n -O DeliveryMode=b -odb -oee -o8 -p smtp -U -v -x -X /dev/null -d8 bob", true);
+	struct options o = parse("sendmail -Am -G -h 5 -L tag -m -n -O DeliveryMode=b -odb -oee "
+				 "-o8 -p smtp -U -v -x -X /dev/null -d8 bob",
+				 true);
 
 	(void)state;
 	assert_int_equal(o.mode, MODE_SUBMIT);

@@ -17,7 +17,9 @@ static void expect_mailbox(const char *address, const char *mailbox)
 	struct buf out;
 
 	buf_init(&out, 4096);
-	assert_int_equal(mailbox_complete(slice_of_cstr(address), SLICE("mx.test.com"), true, &out, &why), mailbox != NULL);
+	assert_int_equal(
+		mailbox_complete(slice_of_cstr(address), SLICE("mx.test.com"), true, &out, &why),
+		mailbox != NULL);
 	if (mailbox != NULL)
 		assert_string_equal(buf_cstr(&out), mailbox);
 	else
@@ -88,9 +90,12 @@ static void expect_of_header(const char *header, const char *all)
 static void to_cc_and_bcc_are_read_or_their_resent_forms(void **state)
 {
 	(void)state;
-	expect_of_header("From: x\r\nTo: ann@a.example,\r\n\tbob\r\nCC: Carl <c@c.example>\r\nbcc: d@d.example\r\nSubject: e@e.example\r\n",
+	expect_of_header("From: x\r\nTo: ann@a.example,\r\n\tbob\r\nCC: Carl <c@c.example>\r\nbcc: "
+			 "d@d.example\r\nSubject: e@e.example\r\n",
 			 "ann@a.example bob@mx.test.com c@c.example d@d.example ");
-	expect_of_header("To: ann@a.example\r\nResent-To: bob@b.example\r\nResent-Bcc: c@c.example\r\n", "bob@b.example c@c.example ");
+	expect_of_header(
+		"To: ann@a.example\r\nResent-To: bob@b.example\r\nResent-Bcc: c@c.example\r\n",
+		"bob@b.example c@c.example ");
 	expect_of_header("To: undisclosed-recipients:;\r\n", "");
 	expect_of_header("To: ann bob\r\n", NULL);
 }

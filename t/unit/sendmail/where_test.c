@@ -97,8 +97,10 @@ static void what_master_published_counts_for_the_rest(void **state)
 	(void)state;
 	(void)snprintf(path, sizeof(path), "%s/public", folder);
 	assert_int_equal(mkdir(path, 0755), 0);
-	file("public/settings", "hostname = mail.example.org\nmessage_size_max = 70000\nsmtp_max_recipients = 123\n");
-	(void)snprintf(conf, sizeof(conf), "spool_dir = %s\nhostname = other.example.org\n", folder);
+	file("public/settings",
+	     "hostname = mail.example.org\nmessage_size_max = 70000\nsmtp_max_recipients = 123\n");
+	(void)snprintf(conf, sizeof(conf), "spool_dir = %s\nhostname = other.example.org\n",
+		       folder);
 	found = find(file("main.conf", conf), true);
 	assert_string_equal(found.hostname, "mail.example.org");
 	assert_int_equal(found.message_size_max, 70000);
@@ -108,10 +110,15 @@ static void what_master_published_counts_for_the_rest(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(without_any_file_the_default_counts, make_folder, remove_folder),
-		cmocka_unit_test_setup_teardown(main_conf_counts_before_sendmail_conf_where_it_can_be_read, make_folder, remove_folder),
-		cmocka_unit_test_setup_teardown(the_file_that_is_named_must_be_right, make_folder, remove_folder),
-		cmocka_unit_test_setup_teardown(what_master_published_counts_for_the_rest, make_folder, remove_folder),
+		cmocka_unit_test_setup_teardown(without_any_file_the_default_counts, make_folder,
+						remove_folder),
+		cmocka_unit_test_setup_teardown(
+			main_conf_counts_before_sendmail_conf_where_it_can_be_read, make_folder,
+			remove_folder),
+		cmocka_unit_test_setup_teardown(the_file_that_is_named_must_be_right, make_folder,
+						remove_folder),
+		cmocka_unit_test_setup_teardown(what_master_published_counts_for_the_rest,
+						make_folder, remove_folder),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

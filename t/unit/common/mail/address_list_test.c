@@ -32,7 +32,8 @@ static void addresses_are_found_with_and_without_names(void **state)
 	expect("ann@a.example", "ann@a.example|");
 	expect("Ann Other <ann@a.example>, bob@b.example (Bob, the other), root",
 	       "ann@a.example|bob@b.example|root|");
-	expect("\"Other, Ann\" <ann@a.example>,\r\n\t<bob@b.example>", "ann@a.example|bob@b.example|");
+	expect("\"Other, Ann\" <ann@a.example>,\r\n\t<bob@b.example>",
+	       "ann@a.example|bob@b.example|");
 	expect("=?UTF-8?Q?J=C3=BCrgen?= <j@a.example>", "j@a.example|");
 	expect("J. R. Other <j@a.example>", "j@a.example|");
 	expect("(all (of them)) ann (me) @ (there) a . example", "ann@a.example|");
