@@ -35,7 +35,7 @@ static void expect(struct slice message, size_t field_max, struct slice wanted)
 
 static void check_vector(struct slice line)
 {
-	struct slice rest = line, header, wanted;
+	struct slice rest = line, header = {0}, wanted = {0};
 	struct buf octets;
 
 	assert_true(slice_cut(&rest, '\t', &header) && slice_cut(&rest, '\t', &wanted));

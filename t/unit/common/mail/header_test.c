@@ -114,7 +114,7 @@ static void note_match(void *arg, struct slice name, struct slice value, bool cu
 
 static void check_rule(struct slice line)
 {
-	struct slice rest = line, rule, field, wanted;
+	struct slice rest = line, rule = {0}, field = {0}, wanted = {0};
 	struct buf octets;
 	struct header h;
 
