@@ -118,7 +118,7 @@ MAN_PAGES := $(wildcard man/*.[1-9])
 UNITS := tassis.service tassis-postgresql.service
 # The paths that the script and the pages name are those of this installation.
 FILL = sed -e 's|@LIBEXECDIR@|$(LIBEXECDIR)|g' -e 's|@SYSCONFDIR@|$(SYSCONFDIR)|g' -e 's|@SHAREDIR@|$(SHAREDIR)|g' -e 's|@SBINDIR@|$(SBINDIR)|g' \
-	-e 's|@VERSION@|$(VERSION)|g'
+	-e 's|@COMPLETIONDIR@|$(COMPLETIONDIR)|g' -e 's|@VERSION@|$(VERSION)|g'
 
 install: $(BUILT)
 	$(INSTALL) -d $(D)$(SBINDIR) $(D)$(LIBEXECDIR) $(D)$(SHAREDIR)/schema $(D)$(SHAREDIR)/dovecot $(D)$(SYSCONFDIR)

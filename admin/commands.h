@@ -10,7 +10,7 @@ struct settings;
 /*	C(name, reads_settings, usage, help) */
 #define ADMIN_COMMANDS(C)                                                                                          \
 	C(check, false, "[--json]", "Looks for what is wrong with main.conf, folders, ports, certificate, database and DNS.") \
-	C(config, false, "[-n | NAME | --template | --mdoc | --mdoc-log]", "Shows all settings, what differs (-n), or one.") \
+	C(config, false, "[-n | NAME | --template | --mdoc | --mdoc-log | --mdoc-commands]", "Shows all settings, what differs (-n), or one.") \
 	C(status, true, "", "Shows the processes.")                                                                  \
 	C(queue, true, "list [--json] | show [--json] ID | flush [DOMAIN]", "Shows what waits; makes it due at once.")     \
 	C(explain, true, "[--json] ADDRESS", "Shows every row and setting that decides what happens to mail for it, from it and by it.") \

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "admin/objects.h"
 #include "common/base/buf.h"
 #include "common/conf/settings.h"
 #include "common/log/log.h"
@@ -20,7 +21,7 @@ static int print(const struct buf *text, bool ok, const char *what)
 	return fflush(stdout) == 0 ? ADMIN_DONE : ADMIN_FAILED;
 }
 
-/* What has no need of main.conf: the commented file as shipped, the lists of main.conf(5) and tassis-log(5). */
+/* What has no need of main.conf: the commented file as shipped, the lists of main.conf(5), tassis-log(5) and tassis(8). */
 static int print_generated(bool (*generate)(struct buf *out))
 {
 	struct buf text;
@@ -63,6 +64,8 @@ int command_config(const struct admin *a, int argc, char **argv)
 		return print_generated(settings_print_mdoc);
 	if (argument != NULL && strcmp(argument, "--mdoc-log") == 0)
 		return print_generated(log_print_mdoc);
+	if (argument != NULL && strcmp(argument, "--mdoc-commands") == 0)
+		return print_generated(objects_print_mdoc);
 	if (argument != NULL && argument[0] == '-' && strcmp(argument, "-n") != 0)
 		return admin_usage("config");
 	if (!admin_read_settings(a->main_conf, &settings))

@@ -13,14 +13,14 @@
 #include "common/conf/settings.h"
 
 const struct verb_description verb_descriptions[] = {
-#define V(object, verb, usage, help) {#object, #verb, usage, help},
+#define V(object, verb, usage, help, example) {#object, #verb, usage, help, example},
 	VERBS(V)
 #undef V
 };
 const size_t n_verb_descriptions = ARRAY_LENGTH(verb_descriptions);
 
 static verb_fn *const verbs[] = {
-#define V(object, verb, usage, help) object##_##verb,
+#define V(object, verb, ...) object##_##verb,
 	VERBS(V)
 #undef V
 };
@@ -191,7 +191,7 @@ static int object_command(const struct admin *a, const char *object, const char 
 			continue;
 		if (!asked)
 			return run(a, i, argc - 1, argv + 1);
-		(void)printf("usage: tassis %s %s %s\n%s\n", v->object, v->verb, v->usage, v->help);
+		(void)printf("usage: tassis %s %s %s\n%s\nexample: %s\n", v->object, v->verb, v->usage, v->help, v->example);
 		return ADMIN_DONE;
 	}
 	return help(asked ? stdout : stderr, object, text, asked ? ADMIN_DONE : ADMIN_USAGE);

@@ -1,5 +1,5 @@
-/* admin/objects.h: the commands for domains and people, once: object, verb, what follows on the command line (usage.h), one line of help. From this list come the
- * prototypes, the parser, the help and the completion; a test compares it with tassis(8).
+/* admin/objects.h: the commands for domains and people, once: object, verb, what follows on the command line (usage.h), one line of help, an example. From
+ * this list come the prototypes, the parser, the help, the completion and the list in tassis(8).
  * A verb stands in its object's file: user_add in admin/user.c. */
 #pragma once
 
@@ -11,6 +11,7 @@
 #include "admin/usage.h"
 #include "common/base/attributes.h"
 
+struct buf;
 struct fault;
 struct settings;
 
@@ -22,60 +23,162 @@ struct settings;
 	O(relay, "Networks whose hosts may send without a password.")                               \
 	O(route, "Where mail for other domains goes, if not to their MX.")
 
-/*	V(object, verb, usage, help) */
-#define VERBS(V)                                                                                                       \
-	V(domain, add, "DOMAIN [--kind local|relay] [--recipients list|any] [--if-not-exists]", "Takes mail for a domain.") \
-	V(domain, change, "DOMAIN [--kind local|relay] [--recipients list|any]", "Changes what is given, and nothing else.") \
-	V(domain, delete, "DOMAIN [--yes] [--if-exists]",                                                               \
-	  "Deletes a domain with its users, aliases, relays and keys; mail on the disk stays.")                        \
-	V(domain, enable, "DOMAIN", "Takes its mail again.")                                                            \
-	V(domain, disable, "DOMAIN", "Refuses its mail and its users' logins; all rows stay.")                          \
-	V(domain, list, "[DOMAIN|PATTERN] [--json]", "Lists domains.")                                                  \
-	V(domain, show, "DOMAIN [--json]", "Shows all of a domain.")                                                    \
-	V(user, add,                                                                                                   \
-	  "ADDRESS [--password-stdin] [--password-hash HASH] [--no-password] [--quota SIZE|none] "                     \
-	  "[--quota-messages NUMBER|none] [--folder PATH] [--send-as ADDRESS…] [--no-mailboxes] [--if-not-exists]",    \
-	  "Makes a user; asks for the password unless told where it comes from.")                                      \
-	V(user, change,                                                                                                \
-	  "ADDRESS [--quota SIZE|none] [--quota-messages NUMBER|none] [--folder PATH|none] [--send-as ADDRESS…] "      \
-	  "[--no-send-as ADDRESS…]",                                                                                   \
-	  "Changes what is given, and nothing else.")                                                                  \
-	V(user, password, "ADDRESS [--password-stdin] [--password-hash HASH] [--no-password]",                          \
-	  "Sets a user's password; asks for it unless told where it comes from.")                                      \
-	V(user, enable, "ADDRESS", "Takes mail and login again.")                                                       \
-	V(user, disable, "ADDRESS", "Refuses mail and login; all rows stay.")                                           \
-	V(user, delete, "ADDRESS [--if-exists]", "Deletes a user; the mail on the disk stays.")                         \
-	V(user, list, "[DOMAIN|PATTERN] [--json]", "Lists users.")                                                      \
-	V(user, show, "ADDRESS [--json]", "Shows all of a user, and the aliases that lead there.")                      \
-	V(alias, add, "ADDRESS TARGET… [--if-not-exists]", "Adds targets to an alias; @DOMAIN is the domain's catch-all.") \
-	V(alias, change, "ADDRESS TARGET…", "Makes these the alias's targets, and no others.")                          \
-	V(alias, enable, "ADDRESS", "Makes an alias lead somewhere again.")                                             \
-	V(alias, disable, "ADDRESS", "Makes an alias lead nowhere; its targets stay.")                                  \
-	V(alias, delete, "ADDRESS [TARGET…] [--if-exists]", "Deletes targets, or the alias with all of them.")          \
-	V(alias, list, "[DOMAIN|PATTERN] [--json]", "Lists aliases, a line for each target.")                           \
-	V(alias, show, "ADDRESS [--json]", "Shows all of an alias.")                                                    \
-	V(mailbox, add, "ADDRESS NAME… [--if-not-exists]", "Adds mailboxes to a user.")                                 \
-	V(mailbox, change, "ADDRESS NAME --name NAME", "Gives a mailbox another name.")                                 \
-	V(mailbox, delete, "ADDRESS NAME… [--if-exists]", "Deletes mailboxes; the mail on the disk stays.")             \
-	V(mailbox, list, "[ADDRESS|DOMAIN|PATTERN] [--json]", "Lists mailboxes.")                                       \
-	V(mailbox, show, "ADDRESS NAME [--json]", "Shows all of a mailbox.")                                            \
-	V(relay, add, "NETWORK [--domain DOMAIN…] [--if-not-exists]",                                                   \
-	  "Lets a network send as a domain of ours; without --domain as all of them.")                                 \
-	V(relay, change, "NETWORK [--domain DOMAIN…]", "Makes these the network's domains, and no others.")             \
-	V(relay, delete, "NETWORK [--domain DOMAIN…] [--if-exists]", "Takes domains from a network, or all of them.")   \
-	V(relay, list, "[DOMAIN|ADDRESS] [--json]", "Lists relays: all, of a domain, or those that a client is one of.") \
-	V(relay, show, "NETWORK [--json]", "Shows all of a network.")                                                   \
-	V(route, add,                                                                                                  \
-	  "DOMAIN|* --host HOST [--port PORT] [--mx] [--tls optional|starttls|implicit|none] [--sender-domain DOMAIN] " \
-	  "[--user NAME] [--password-stdin] [--if-not-exists]",                                                        \
-	  "Sends mail for a domain (*: for all that have no route) to a host.")                                        \
-	V(route, change,                                                                                               \
-	  "DOMAIN|* [--sender-domain DOMAIN] [--host HOST] [--port PORT|none] [--mx] [--no-mx] "                       \
-	  "[--tls optional|starttls|implicit|none] [--user NAME] [--password-stdin] [--no-user]",                      \
-	  "Changes what is given, and nothing else.")                                                                  \
-	V(route, delete, "DOMAIN|* [--sender-domain DOMAIN] [--if-exists]", "Lets the mail go to the domain's MX again.") \
-	V(route, list, "[DOMAIN|*] [--json]", "Lists routes, without their passwords.")                                 \
-	V(route, show, "DOMAIN|* [--sender-domain DOMAIN] [--json]", "Shows all of a route but its password.")
+/* The examples work as they stand, in this order, beginning with an empty database.
+ *	V(object, verb, usage, help, example) */
+#define VERBS(V)											\
+	V(domain, add,											\
+	  "DOMAIN [--kind local|relay] [--recipients list|any] [--if-not-exists]",			\
+	  "Takes mail for a domain.",									\
+	  "tassis domain add example.org")								\
+	V(domain, change,										\
+	  "DOMAIN [--kind local|relay] [--recipients list|any]",					\
+	  "Changes what is given, and nothing else.",							\
+	  "tassis domain change example.org --kind local")						\
+	V(domain, delete,										\
+	  "DOMAIN [--yes] [--if-exists]",								\
+	  "Deletes a domain with its users, aliases, relays and keys; mail on the disk stays.",		\
+	  "tassis domain delete old.example --yes --if-exists")						\
+	V(domain, disable,										\
+	  "DOMAIN",											\
+	  "Refuses its mail and its users' logins; all rows stay.",					\
+	  "tassis domain disable example.org")								\
+	V(domain, enable,										\
+	  "DOMAIN",											\
+	  "Takes its mail again.",									\
+	  "tassis domain enable example.org")								\
+	V(domain, list,											\
+	  "[DOMAIN|PATTERN] [--json]",									\
+	  "Lists domains.",										\
+	  "tassis domain list '*.org'")									\
+	V(domain, show,											\
+	  "DOMAIN [--json]",										\
+	  "Shows all of a domain.",									\
+	  "tassis domain show example.org")								\
+	V(user, add,											\
+	  "ADDRESS [--password-stdin] [--password-hash HASH] [--no-password] [--quota SIZE|none] "	\
+	  "[--quota-messages NUMBER|none] [--folder PATH] [--send-as ADDRESS…] [--no-mailboxes] "	\
+	  "[--if-not-exists]",										\
+	  "Makes a user; asks for the password unless told where it comes from.",			\
+	  "tassis user add ann@example.org --quota 1G")							\
+	V(user, change,											\
+	  "ADDRESS [--quota SIZE|none] [--quota-messages NUMBER|none] [--folder PATH|none] "		\
+	  "[--send-as ADDRESS…] [--no-send-as ADDRESS…]",						\
+	  "Changes what is given, and nothing else.",							\
+	  "tassis user change ann@example.org --quota 2G --send-as sales@example.org")			\
+	V(user, password,										\
+	  "ADDRESS [--password-stdin] [--password-hash HASH] [--no-password]",				\
+	  "Sets a user's password; asks for it unless told where it comes from.",			\
+	  "tassis user password ann@example.org")							\
+	V(user, disable,										\
+	  "ADDRESS",											\
+	  "Refuses mail and login; all rows stay.",							\
+	  "tassis user disable ann@example.org")							\
+	V(user, enable,											\
+	  "ADDRESS",											\
+	  "Takes mail and login again.",								\
+	  "tassis user enable ann@example.org")								\
+	V(user, delete,											\
+	  "ADDRESS [--if-exists]",									\
+	  "Deletes a user; the mail on the disk stays.",						\
+	  "tassis user delete bob@example.org --if-exists")						\
+	V(user, list,											\
+	  "[DOMAIN|PATTERN] [--json]",									\
+	  "Lists users.",										\
+	  "tassis user list example.org")								\
+	V(user, show,											\
+	  "ADDRESS [--json]",										\
+	  "Shows all of a user, and the aliases that lead there.",					\
+	  "tassis user show ann@example.org")								\
+	V(alias, add,											\
+	  "ADDRESS TARGET… [--if-not-exists]",								\
+	  "Adds targets to an alias; @DOMAIN is the domain's catch-all.",				\
+	  "tassis alias add sales@example.org ann@example.org bob@far.example")				\
+	V(alias, change,										\
+	  "ADDRESS TARGET…",										\
+	  "Makes these the alias's targets, and no others.",						\
+	  "tassis alias change sales@example.org ann@example.org")					\
+	V(alias, disable,										\
+	  "ADDRESS",											\
+	  "Makes an alias lead nowhere; its targets stay.",						\
+	  "tassis alias disable sales@example.org")							\
+	V(alias, enable,										\
+	  "ADDRESS",											\
+	  "Makes an alias lead somewhere again.",							\
+	  "tassis alias enable sales@example.org")							\
+	V(alias, delete,										\
+	  "ADDRESS [TARGET…] [--if-exists]",								\
+	  "Deletes targets, or the alias with all of them.",						\
+	  "tassis alias delete info@example.org --if-exists")						\
+	V(alias, list,											\
+	  "[DOMAIN|PATTERN] [--json]",									\
+	  "Lists aliases, a line for each target.",							\
+	  "tassis alias list 'sales@*'")								\
+	V(alias, show,											\
+	  "ADDRESS [--json]",										\
+	  "Shows all of an alias.",									\
+	  "tassis alias show sales@example.org")							\
+	V(mailbox, add,											\
+	  "ADDRESS NAME… [--if-not-exists]",								\
+	  "Adds mailboxes to a user.",									\
+	  "tassis mailbox add ann@example.org archive/2026 lists")					\
+	V(mailbox, change,										\
+	  "ADDRESS NAME --name NAME",									\
+	  "Gives a mailbox another name.",								\
+	  "tassis mailbox change ann@example.org lists --name news")					\
+	V(mailbox, delete,										\
+	  "ADDRESS NAME… [--if-exists]",								\
+	  "Deletes mailboxes; the mail on the disk stays.",						\
+	  "tassis mailbox delete ann@example.org news")							\
+	V(mailbox, list,										\
+	  "[ADDRESS|DOMAIN|PATTERN] [--json]",								\
+	  "Lists mailboxes.",										\
+	  "tassis mailbox list ann@example.org")							\
+	V(mailbox, show,										\
+	  "ADDRESS NAME [--json]",									\
+	  "Shows all of a mailbox.",									\
+	  "tassis mailbox show ann@example.org inbox")							\
+	V(relay, add,											\
+	  "NETWORK [--domain DOMAIN…] [--if-not-exists]",						\
+	  "Lets a network send as a domain of ours; without --domain as all of them.",			\
+	  "tassis relay add 192.0.2.0/24 --domain example.org")						\
+	V(relay, change,										\
+	  "NETWORK [--domain DOMAIN…]",									\
+	  "Makes these the network's domains, and no others.",						\
+	  "tassis relay change 192.0.2.0/24")								\
+	V(relay, delete,										\
+	  "NETWORK [--domain DOMAIN…] [--if-exists]",							\
+	  "Takes domains from a network, or all of them.",						\
+	  "tassis relay delete 198.51.100.7 --if-exists")						\
+	V(relay, list,											\
+	  "[DOMAIN|ADDRESS] [--json]",									\
+	  "Lists relays: all, of a domain, or those that a client is one of.",				\
+	  "tassis relay list 192.0.2.9")								\
+	V(relay, show,											\
+	  "NETWORK [--json]",										\
+	  "Shows all of a network.",									\
+	  "tassis relay show 192.0.2.0/24")								\
+	V(route, add,											\
+	  "DOMAIN|* --host HOST [--port PORT] [--mx] [--tls optional|starttls|implicit|none] "		\
+	  "[--sender-domain DOMAIN] [--user NAME] [--password-stdin] [--if-not-exists]",		\
+	  "Sends mail for a domain (*: for all that have no route) to a host.",				\
+	  "tassis route add '*' --host smtp.provider.example --port 587 --user me")			\
+	V(route, change,										\
+	  "DOMAIN|* [--sender-domain DOMAIN] [--host HOST] [--port PORT|none] [--mx] [--no-mx] "	\
+	  "[--tls optional|starttls|implicit|none] [--user NAME] [--password-stdin] [--no-user]",	\
+	  "Changes what is given, and nothing else.",							\
+	  "tassis route change '*' --port 465 --tls implicit")						\
+	V(route, delete,										\
+	  "DOMAIN|* [--sender-domain DOMAIN] [--if-exists]",						\
+	  "Lets the mail go to the domain's MX again.",							\
+	  "tassis route delete far.example --if-exists")						\
+	V(route, list,											\
+	  "[DOMAIN|*] [--json]",									\
+	  "Lists routes, without their passwords.",							\
+	  "tassis route list")										\
+	V(route, show,											\
+	  "DOMAIN|* [--sender-domain DOMAIN] [--json]",							\
+	  "Shows all of a route but its password.",							\
+	  "tassis route show '*'")
 
 #define O(object, help) admin_command_fn command_##object;
 OBJECTS(O)
@@ -91,15 +194,17 @@ struct task {
 
 /* Does it, and says so on standard output. Fails: the sentence; status 5.5.4 is a wrong command line. */
 typedef bool verb_fn(struct task *t, struct fault *why);
-#define V(object, verb, usage, help) MUST_USE verb_fn object##_##verb;
+#define V(object, verb, ...) MUST_USE verb_fn object##_##verb;
 VERBS(V)
 #undef V
 
 struct verb_description {
-	const char *object, *verb, *usage, *help;
+	const char *object, *verb, *usage, *help, *example;
 };
 extern const struct verb_description verb_descriptions[];
 extern const size_t n_verb_descriptions;
+/* Appends the list of the commands as tassis(8) has it. False: no room. */
+bool objects_print_mdoc(struct buf *out);
 
 /* The i-th word of the command line; "" where there is none. */
 const char *task_word(const struct task *t, size_t i);

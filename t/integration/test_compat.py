@@ -158,6 +158,12 @@ def test_program_with_rights_on_the_views_alone_can_write_and_sees_no_table(nett
         cursor.execute(f"RESET ROLE; DROP OWNED BY {role}; DROP ROLE {role}")
 
 
+def test_rows_of_a_dump_come_by_copy_too(netty):
+    rows = "7\tc.example\t0\n"
+    run("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", "COPY tbl_domain (f_idx, f_name, f_status) FROM STDIN", netty.cluster.connection(netty.database, "tassis"), input=rows)
+    assert netty.sql("SELECT id, name FROM domains ORDER BY 1") == [(1, "test.com"), (7, "c.example")]
+
+
 def test_views_are_made_again_and_by_psql_too(netty):
     assert netty.tassis("schema", "compat").stdout == "applied compat-simplesmtp.sql\n"
     run("psql", "-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", SHARE / "schema/compat-simplesmtp.sql", netty.cluster.connection(netty.database, "tassis"))
