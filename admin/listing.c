@@ -158,7 +158,8 @@ static void measure(struct listing *l, const PGresult *r)
 
 static void flush(struct listing *l)
 {
-	(void)fwrite(buf_slice(&l->line).p, 1, buf_length(&l->line), stdout);
+	if (buf_length(&l->line) > 0)
+		(void)fwrite(buf_slice(&l->line).p, 1, buf_length(&l->line), stdout);
 	buf_reset(&l->line);
 }
 
