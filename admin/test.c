@@ -1,5 +1,6 @@
-/* `tassis test`: runs one check of mail authentication as smtpd does, and tells how it went. What it prints for scripts is in tassis-test(8).
- * Touches: the network (DNS), main.conf where --dns is not given. */
+/* `tassis test`: runs one check of mail authentication as smtpd does, and tells how it went. What
+ * it prints for scripts is in tassis-test(8). Touches: the network (DNS), main.conf where --dns is
+ * not given. */
 #include "admin/test.h"
 
 #include <getopt.h>
@@ -86,7 +87,9 @@ struct question {
 static void answered(void *arg, const struct dns_cached *answer, const struct fault *why)
 {
 	struct question *q = arg;
-	struct answer a = {.outcome = answer->outcome, .authentic = answer->authentic, .records = answer->records};
+	struct answer a = {.outcome = answer->outcome,
+			   .authentic = answer->authentic,
+			   .records = answer->records};
 
 	(void)why;
 	answers_put(q->asking->answers, q->name, q->type, &a);
@@ -115,13 +118,15 @@ static void ask_all(struct asking *asking)
 	}
 }
 
-bool test_run(const struct test_options *o, struct answers *answers, test_run_fn *check, void *arg, struct fault *why)
+bool test_run(const struct test_options *o, struct answers *answers, test_run_fn *check, void *arg,
+	      struct fault *why)
 {
 	struct asking asking = {.answers = answers};
 	bool ok = false;
 
 	if ((asking.loop = loop_create(why)) == NULL ||
-	    (asking.resolver = resolver_create(asking.loop, 1u << 20, o->dns_timeout_ms, why)) == NULL)
+	    (asking.resolver = resolver_create(asking.loop, 1u << 20, o->dns_timeout_ms, why)) ==
+		    NULL)
 		goto out;
 	resolver_configure(asking.resolver, o->servers, o->n_servers, 1u << 20, o->dns_timeout_ms);
 	while (!check(arg, answers)) {
@@ -155,34 +160,44 @@ static bool timeout_of_option(struct test_options *o, const char *text)
 	double seconds = strtod(text, &end);
 
 	if (end == text || *end != '\0' || !(seconds > 0 && seconds <= 3600)) {
-		(void)test_refuse("--dns-timeout: \"%s\" is no number of seconds; right would be 5 or 0.5", text);
+		(void)test_refuse(
+			"--dns-timeout: \"%s\" is no number of seconds; right would be 5 or 0.5",
+			text);
 		return false;
 	}
 	o->dns_timeout_ms = (uint64_t)(seconds * 1000 + 0.5);
 	return true;
 }
 
-/* The name servers of main.conf, or of the system where there are none or main.conf cannot be read. */
+/* The name servers of main.conf, or of the system where there are none or main.conf cannot be read.
+ */
 static void servers_of_settings(struct test_options *o, const struct settings *s)
 {
 	struct buf text;
 
-	for (size_t i = 0; s != NULL && i < s->dns_servers.n && o->n_servers < RESOLVER_SERVERS_MAX; i++)
-		o->n_servers += resolver_server_parse(s->dns_servers.p[i], &o->servers[o->n_servers], NULL);
+	for (size_t i = 0; s != NULL && i < s->dns_servers.n && o->n_servers < RESOLVER_SERVERS_MAX;
+	     i++)
+		o->n_servers +=
+			resolver_server_parse(s->dns_servers.p[i], &o->servers[o->n_servers], NULL);
 	if (o->n_servers > 0)
 		return;
 	buf_init(&text, 65536);
 	if (fd_slurp_path(RESOLV_CONF, &text, NULL, NULL))
-		o->n_servers = resolver_servers_of_resolv_conf(buf_slice(&text), o->servers, RESOLVER_SERVERS_MAX);
+		o->n_servers = resolver_servers_of_resolv_conf(buf_slice(&text), o->servers,
+							       RESOLVER_SERVERS_MAX);
 	buf_fini(&text);
 }
 
 static bool options_read(const struct admin *a, int argc, char **argv, struct test_options *o)
 {
-	static const struct option options[] = {{"json", no_argument, NULL, 'j'},    {"dns", required_argument, NULL, 'd'},
-						{"ip", required_argument, NULL, 'i'}, {"helo", required_argument, NULL, 'h'},
-						{"from", required_argument, NULL, 'f'}, {"dns-timeout", required_argument, NULL, 't'},
-						{"org-domain", required_argument, NULL, 'o'}, {NULL, 0, NULL, 0}};
+	static const struct option options[] = {{"json", no_argument, NULL, 'j'},
+						{"dns", required_argument, NULL, 'd'},
+						{"ip", required_argument, NULL, 'i'},
+						{"helo", required_argument, NULL, 'h'},
+						{"from", required_argument, NULL, 'f'},
+						{"dns-timeout", required_argument, NULL, 't'},
+						{"org-domain", required_argument, NULL, 'o'},
+						{NULL, 0, NULL, 0}};
 	struct settings *settings = NULL;
 	bool ok = true;
 	int c;

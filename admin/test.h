@@ -23,11 +23,13 @@ struct test_options {
 
 /* One run of a check: true when it needs no more answers. */
 typedef bool test_run_fn(void *arg, struct answers *answers);
-/* Runs check until it is done, asking DNS for what it wants, all at once. Fails, temporary: there is no asking at all; a question without an answer is the
- * check's own to judge. */
-MUST_USE bool test_run(const struct test_options *o, struct answers *answers, test_run_fn *check, void *arg, struct fault *why);
+/* Runs check until it is done, asking DNS for what it wants, all at once. Fails, temporary: there
+ * is no asking at all; a question without an answer is the check's own to judge. */
+MUST_USE bool test_run(const struct test_options *o, struct answers *answers, test_run_fn *check,
+		       void *arg, struct fault *why);
 
-/* Each prints its result; the exit status: 0 pass, 1 another result, 2 the options or the input are wrong (then one sentence on standard error alone). */
+/* Each prints its result; the exit status: 0 pass, 1 another result, 2 the options or the input are
+ * wrong (then one sentence on standard error alone). */
 int test_spf(const struct test_options *o);
 int test_dkim(const struct test_options *o);
 int test_arc(const struct test_options *o);

@@ -43,8 +43,10 @@ static void json_set(const struct arc_set *set, size_t i, struct buf *out)
 	test_json_text(out, "a", set->a);
 	test_json_lower(out, "ams_d", set->ams.d);
 	test_json_text(out, "ams_s", set->ams.s);
-	test_json_text(out, "seal", seal == DKIM_VERDICT_NONE ? SLICE_EMPTY : slice_of_cstr(checked(seal)));
-	test_json_text(out, "ams", ams == DKIM_VERDICT_NONE ? SLICE_EMPTY : slice_of_cstr(checked(ams)));
+	test_json_text(out, "seal",
+		       seal == DKIM_VERDICT_NONE ? SLICE_EMPTY : slice_of_cstr(checked(seal)));
+	test_json_text(out, "ams",
+		       ams == DKIM_VERDICT_NONE ? SLICE_EMPTY : slice_of_cstr(checked(ams)));
 	buf_append_char(out, '}');
 }
 
@@ -80,8 +82,10 @@ static void print_text(const struct arc *a, struct buf *out)
 	for (size_t i = 0; i < a->n; i++) {
 		const struct arc_set *set = &a->sets[i];
 
-		buf_printf(out, "%zu: sealed by %.*s (cv=%.*s): %s; message signature: %s\n", i + 1, SLICE_PRINTF(set->d), SLICE_PRINTF(set->cv),
-			   set->reason[0] != '\0' ? set->reason : "not checked", set->ams_checked ? set->ams.reason : "not checked");
+		buf_printf(out, "%zu: sealed by %.*s (cv=%.*s): %s; message signature: %s\n", i + 1,
+			   SLICE_PRINTF(set->d), SLICE_PRINTF(set->cv),
+			   set->reason[0] != '\0' ? set->reason : "not checked",
+			   set->ams_checked ? set->ams.reason : "not checked");
 	}
 	if (a->result == ARC_PASS && a->oldest_pass > 0)
 		buf_printf(out, "the message was changed before set %u\n", a->oldest_pass);
@@ -101,7 +105,8 @@ int test_arc(const struct test_options *o)
 	answers_init(&answers, ANSWERS_BYTES);
 	if (!test_message_read(o->file, &m))
 		goto out;
-	if (!arc_begin(&t.arc, &m.fields, (uint64_t)time(NULL), &t.bodies, &answers, &m.arena, &why)) {
+	if (!arc_begin(&t.arc, &m.fields, (uint64_t)time(NULL), &t.bodies, &answers, &m.arena,
+		       &why)) {
 		(void)test_refuse("%s", why.text);
 		goto out;
 	}

@@ -85,7 +85,9 @@ static void json_canon(struct buf *out, const struct signature *s)
 	char text[40];
 
 	snprintf(text, sizeof(text), "%s/%s", words[s->head], words[s->body]);
-	test_json_text(out, "c", s->code == DKIM_CANONICALIZATION || s->tags.n == 0 ? SLICE_EMPTY : slice_of_cstr(text));
+	test_json_text(out, "c",
+		       s->code == DKIM_CANONICALIZATION || s->tags.n == 0 ? SLICE_EMPTY
+									  : slice_of_cstr(text));
 }
 
 static void json_signature(struct buf *out, const struct signature *s)
@@ -117,7 +119,9 @@ static void print_json(const struct dkim *d, struct buf *out)
 	buf_append_char(out, '{');
 	test_json_text(out, "test", SLICE("dkim"));
 	test_json_text(out, "result", slice_of_cstr(dkim_verdict_word(verdict)));
-	test_json_text(out, "reason", of != NULL ? slice_of_cstr(of->reason) : SLICE("the message has no signature"));
+	test_json_text(out, "reason",
+		       of != NULL ? slice_of_cstr(of->reason)
+				  : SLICE("the message has no signature"));
 	json_name(out, "signatures");
 	buf_append_char(out, '[');
 	for (size_t i = 0; i < d->n; i++) {
@@ -133,16 +137,19 @@ static void print_text(const struct dkim *d, struct buf *out)
 	const struct signature *of;
 	enum dkim_verdict verdict = dkim_verdict(d, &of);
 
-	buf_printf(out, "DKIM: %s. %s.\n", dkim_verdict_word(verdict), of != NULL ? of->reason : "The message has no signature");
+	buf_printf(out, "DKIM: %s. %s.\n", dkim_verdict_word(verdict),
+		   of != NULL ? of->reason : "The message has no signature");
 	for (size_t i = 0; i < d->n; i++) {
 		const struct signature *s = &d->all[i];
 
-		buf_printf(out, "%zu: d=%.*s s=%.*s a=%.*s: %s (%s): %s", i + 1, SLICE_PRINTF(s->d), SLICE_PRINTF(s->s), SLICE_PRINTF(s->a),
-			   dkim_verdict_word(s->verdict), dkim_code_word(s->code), s->reason);
+		buf_printf(out, "%zu: d=%.*s s=%.*s a=%.*s: %s (%s): %s", i + 1, SLICE_PRINTF(s->d),
+			   SLICE_PRINTF(s->s), SLICE_PRINTF(s->a), dkim_verdict_word(s->verdict),
+			   dkim_code_word(s->code), s->reason);
 		if (s->bits > 0)
 			buf_printf(out, "; %u bits", s->bits);
 		if (s->unsigned_octets > 0)
-			buf_printf(out, "; %llu octets at the end of the body are not signed", (unsigned long long)s->unsigned_octets);
+			buf_printf(out, "; %llu octets at the end of the body are not signed",
+				   (unsigned long long)s->unsigned_octets);
 		buf_printf(out, "%s\n", s->testing ? "; its domain is only testing (t=y)" : "");
 	}
 }
@@ -161,7 +168,8 @@ int test_dkim(const struct test_options *o)
 	answers_init(&answers, ANSWERS_BYTES);
 	if (!test_message_read(o->file, &m))
 		goto out;
-	if (!dkim_begin(&t.dkim, &m.fields, (uint64_t)time(NULL), &t.bodies, &answers, &m.arena, &why)) {
+	if (!dkim_begin(&t.dkim, &m.fields, (uint64_t)time(NULL), &t.bodies, &answers, &m.arena,
+			&why)) {
 		(void)test_refuse("%s", why.text);
 		goto out;
 	}
@@ -175,7 +183,8 @@ int test_dkim(const struct test_options *o)
 	else
 		print_text(&t.dkim, &out);
 	(void)fwrite(buf_slice(&out).p, 1, buf_slice(&out).n, stdout);
-	status = dkim_verdict(&t.dkim, &(const struct signature *){NULL}) == DKIM_VERDICT_PASS ? 0 : 1;
+	status = dkim_verdict(&t.dkim, &(const struct signature *){NULL}) == DKIM_VERDICT_PASS ? 0
+											       : 1;
 out:
 	test_message_fini(&m);
 	canon_bodies_fini(&t.bodies);

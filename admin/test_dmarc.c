@@ -1,4 +1,5 @@
-/* `tassis test dmarc`: DKIM is checked, and SPF where the client is given; then the policy of the author's domain. */
+/* `tassis test dmarc`: DKIM is checked, and SPF where the client is given; then the policy of the
+ * author's domain. */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -34,7 +35,8 @@ struct dmarc_test {
 static bool run(void *arg, struct answers *answers)
 {
 	struct dmarc_test *t = arg;
-	struct dmarc_ask ask = {.fields = t->fields, .dkim = &t->dkim, .by_list = t->by_list, .list = t->list};
+	struct dmarc_ask ask = {
+		.fields = t->fields, .dkim = &t->dkim, .by_list = t->by_list, .list = t->list};
 	bool dkim_done = dkim_finish(&t->dkim, &t->bodies, answers);
 
 	if (t->with_spf && !t->spf_done)
@@ -114,7 +116,8 @@ static void print_json(const struct dmarc_test *t, struct buf *out)
 	json_bool(out, "sampled", v->sampled);
 	json_name(out, "spf");
 	buf_append_char(out, '{');
-	test_json_text(out, "result", slice_of_cstr(t->with_spf ? spf_code_name(t->spf_result.code) : "none"));
+	test_json_text(out, "result",
+		       slice_of_cstr(t->with_spf ? spf_code_name(t->spf_result.code) : "none"));
 	test_json_lower(out, "domain", t->with_spf ? t->spf_result.domain : SLICE_EMPTY);
 	json_bool(out, "aligned", v->spf_aligned);
 	buf_append_char(out, '}');
@@ -131,23 +134,32 @@ static void print_text(const struct dmarc_test *t, struct buf *out)
 	buf_printf(out, "DMARC: %s. %s.\n", dmarc_result_word(v->result), v->reason);
 	buf_append(out, buf_slice(&t->steps));
 	if (v->result == DMARC_FAIL)
-		buf_printf(out, "the domain asks for %s; to be done here: %s%s\n", dmarc_policy_word(v->policy), dmarc_policy_word(v->disposition),
-			   v->sampled ? " (pct leaves it to chance)" : v->record.testing && !t->by_list ? " (it is only testing)" : "");
+		buf_printf(out, "the domain asks for %s; to be done here: %s%s\n",
+			   dmarc_policy_word(v->policy), dmarc_policy_word(v->disposition),
+			   v->sampled			      ? " (pct leaves it to chance)"
+			   : v->record.testing && !t->by_list ? " (it is only testing)"
+							      : "");
 }
 
 /* False: a sentence is on standard error. */
-static bool options_are_sound(const struct test_options *o, struct dmarc_test *t, struct spf_ask *spf)
+static bool options_are_sound(const struct test_options *o, struct dmarc_test *t,
+			      struct spf_ask *spf)
 {
 	t->by_list = o->org_domain != NULL && strcmp(o->org_domain, "psl") == 0;
 	if (o->org_domain != NULL && !t->by_list && strcmp(o->org_domain, "tree") != 0)
-		return test_refuse("--org-domain: \"%s\" is neither psl nor tree", o->org_domain) == 0;
+		return test_refuse("--org-domain: \"%s\" is neither psl nor tree", o->org_domain) ==
+		       0;
 	t->with_spf = o->ip != NULL;
 	if (!t->with_spf)
-		return (o->helo == NULL && o->from == NULL) || test_refuse("--helo and --from make sense with --ip alone") == 0;
+		return (o->helo == NULL && o->from == NULL) ||
+		       test_refuse("--helo and --from make sense with --ip alone") == 0;
 	if (o->helo == NULL || o->from == NULL)
-		return test_refuse("with --ip, --helo and --from are needed; --from '' is the null sender") == 0;
+		return test_refuse("with --ip, --helo and --from are needed; --from '' is the null "
+				   "sender") == 0;
 	if (!ip_parse(slice_of_cstr(o->ip), &spf->client))
-		return test_refuse("--ip: \"%s\" is no IP address; right would be 192.0.2.1 or 2001:db8::1", o->ip) == 0;
+		return test_refuse("--ip: \"%s\" is no IP address; right would be 192.0.2.1 or "
+				   "2001:db8::1",
+				   o->ip) == 0;
 	spf->helo = slice_of_cstr(o->helo);
 	spf->reverse_path = slice_of_cstr(o->from);
 	spf->receiver = SLICE("localhost");
@@ -176,10 +188,12 @@ int test_dmarc(const struct test_options *o)
 	t.fields = &m.fields;
 	spf_init(&t.spf, &spf, NULL);
 	if (t.by_list && (t.list = organization_list_open()) == NULL) {
-		(void)test_refuse("there is no list of public suffixes; Debian's package publicsuffix has it");
+		(void)test_refuse("there is no list of public suffixes; Debian's package "
+				  "publicsuffix has it");
 		goto out;
 	}
-	if (!dkim_begin(&t.dkim, &m.fields, (uint64_t)time(NULL), &t.bodies, &answers, &m.arena, &why)) {
+	if (!dkim_begin(&t.dkim, &m.fields, (uint64_t)time(NULL), &t.bodies, &answers, &m.arena,
+			&why)) {
 		(void)test_refuse("%s", why.text);
 		goto out;
 	}

@@ -67,10 +67,12 @@ bool test_message_read(const char *path, struct test_message *m)
 		goto out;
 	}
 	if (!read_all(fd, &raw)) {
-		(void)test_refuse("cannot read %s: %s", path, errno != 0 ? strerror(errno) : "it is too large");
+		(void)test_refuse("cannot read %s: %s", path,
+				  errno != 0 ? strerror(errno) : "it is too large");
 	} else {
 		with_crlf(buf_slice(&raw), &m->octets);
-		ok = !m->octets.failed && fields_read(buf_slice(&m->octets), &m->arena, &m->fields, &why);
+		ok = !m->octets.failed &&
+		     fields_read(buf_slice(&m->octets), &m->arena, &m->fields, &why);
 		if (!ok)
 			(void)test_refuse("no memory for %s", path);
 	}

@@ -14,7 +14,8 @@ struct test_message {
 	struct fields fields;
 };
 
-/* False: it cannot be read; a sentence is on standard error. test_message_fini frees it in any case. */
+/* False: it cannot be read; a sentence is on standard error. test_message_fini frees it in any
+ * case. */
 MUST_USE bool test_message_read(const char *path, struct test_message *m);
 void test_message_fini(struct test_message *m);
 /* Runs the body through bodies, to its end. */

@@ -30,7 +30,9 @@ static void print_json(const struct spf_result *r, struct slice steps, struct bu
 	test_json_text(out, "result", slice_of_cstr(spf_code_name(r->code)));
 	test_json_text(out, "scope", slice_of_cstr(r->of_helo ? "helo" : "mfrom"));
 	test_json_lower(out, "domain", r->domain);
-	test_json_text(out, "mechanism", r->code == SPF_NEUTRAL && r->mechanism.n == 0 ? SLICE("default") : r->mechanism);
+	test_json_text(out, "mechanism",
+		       r->code == SPF_NEUTRAL && r->mechanism.n == 0 ? SLICE("default")
+								     : r->mechanism);
 	test_json_text(out, "explanation", r->code == SPF_FAIL ? r->explanation : SLICE_EMPTY);
 	json_name(out, "lookups");
 	json_number(out, r->lookups);
@@ -44,8 +46,10 @@ static void print_json(const struct spf_result *r, struct slice steps, struct bu
 static void print_text(const struct spf_result *r, struct slice steps, struct buf *out)
 {
 	buf_printf(out, "SPF: %s. %s.\n", spf_code_name(r->code), r->reason);
-	buf_printf(out, "%.*s (%s), %u of %u terms that ask DNS, %u of %u names that do not exist\n", SLICE_PRINTF(r->domain),
-		   r->of_helo ? "HELO" : "MAIL FROM", r->lookups, SPF_LOOKUPS_MAX, r->void_lookups, SPF_VOID_LOOKUPS_MAX);
+	buf_printf(out,
+		   "%.*s (%s), %u of %u terms that ask DNS, %u of %u names that do not exist\n",
+		   SLICE_PRINTF(r->domain), r->of_helo ? "HELO" : "MAIL FROM", r->lookups,
+		   SPF_LOOKUPS_MAX, r->void_lookups, SPF_VOID_LOOKUPS_MAX);
 	if (r->code == SPF_FAIL && r->explanation.n > 0)
 		buf_printf(out, "the domain says: %.*s\n", SLICE_PRINTF(r->explanation));
 	buf_append(out, steps);
@@ -62,9 +66,12 @@ int test_spf(const struct test_options *o)
 	int status;
 
 	if (o->ip == NULL || o->helo == NULL || o->from == NULL)
-		return test_refuse("--ip, --helo and --from are needed; --from '' is the null sender");
+		return test_refuse(
+			"--ip, --helo and --from are needed; --from '' is the null sender");
 	if (!ip_parse(slice_of_cstr(o->ip), &ask.client))
-		return test_refuse("--ip: \"%s\" is no IP address; right would be 192.0.2.1 or 2001:db8::1", o->ip);
+		return test_refuse(
+			"--ip: \"%s\" is no IP address; right would be 192.0.2.1 or 2001:db8::1",
+			o->ip);
 	if (gethostname(hostname, sizeof(hostname) - 1) != 0)
 		hostname[0] = '\0';
 	ask.helo = slice_of_cstr(o->helo);

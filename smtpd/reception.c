@@ -16,6 +16,7 @@
 #include "smtpd/submission.h"
 #include "smtpd/transaction.h"
 #include "smtpd/verbs.h"
+#include "smtpd/verification.h"
 
 enum { FRONT_BYTES = 8192 };
 
@@ -123,6 +124,20 @@ static void swallow(struct transaction *t, enum content_fault fault)
 	t->writer = NULL;
 }
 
+/* What comes with the header's end in one run is kept too, and then nothing more; without memory the
+ * kept octets say so at the end. False: the header is too large. */
+static bool keep_header(const struct session *s, struct slice run)
+{
+	struct transaction *t = s->transaction;
+
+	if (t->header.ended || !(submission_keeps_header(s) || verification_keeps_header(s)))
+		return true;
+	if (buf_length(&t->kept_header) > KEPT_HEADER_MAX)
+		return false;
+	(void)buf_append(&t->kept_header, run);
+	return true;
+}
+
 /* A run of content is looked at once. */
 static void look_at(struct session *s, struct slice run)
 {
@@ -132,11 +147,12 @@ static void look_at(struct session *s, struct slice run)
 	t->size_bytes += run.n;
 	if (t->content != CONTENT_GOOD)
 		return;
-	if (!submission_keep(s, run)) {
+	if (!keep_header(s, run)) {
 		swallow(t, CONTENT_HEADER_TOO_BIG);
 		return;
 	}
 	header_feed(&t->header, run);
+	verification_take(s, run);
 	if (t->size_bytes > conf->message_size_max)
 		swallow(t, CONTENT_TOO_BIG);
 	else if (t->header.n_received > conf->received_max)
@@ -261,8 +277,9 @@ static bool commit(struct session *s, struct fault *why)
 
 	if (!renew_envelope(s, s->transaction, why))
 		return false;
-	buf_init(&front, FRONT_BYTES + buf_length(&s->transaction->submitted));
-	ok = append_trace(s, s->transaction, &front) && submission_append(s, &front, &skip);
+	buf_init(&front, FRONT_BYTES + buf_length(&s->transaction->kept_header));
+	ok = append_trace(s, s->transaction, &front) && submission_append(s, &front, &skip) &&
+	     verification_append(s, &front, &skip);
 	if (!ok)
 		fault_set(why, "4.3.1", "no memory for the trace fields");
 	ok = ok && handover_begin(s, buf_slice(&front), skip, why);
@@ -302,7 +319,6 @@ static bool may_send_as(const struct session *s, struct slice reverse_path, stru
 		reply_set(no, 451, "4.3.0", "the sender cannot be looked up now");
 		return false;
 	}
-	facts.auth_would_help = false; /* too late */
 	facts.recipient = s->transaction->goes_elsewhere ? RCPT_REMOTE : RCPT_LOCAL;
 	if (policy_sender(&facts, smtpd_settings(s->smtpd), &refusal))
 		return true;
@@ -324,6 +340,31 @@ enum next step_sender_answered(struct session *s)
 	return hand_over(s);
 }
 
+/* The envelope as the header and the checks want it. */
+static enum next settle_envelope(struct session *s)
+{
+	s->transaction->envelope_is_old = s->transaction->spam;
+	if (inspection_reverse_path(s).n > 0)
+		return ask_about(s, inspection_reverse_path(s));
+	return hand_over(s);
+}
+
+/* Who sent it is known, or is waited for; waited: it has been before. */
+static enum next judge_origin(struct session *s, bool waited)
+{
+	struct reply no;
+
+	switch (verification_judge(s, &no)) {
+	case VERIFICATION_WAITS:
+		return waited ? session_wait_on(s) : session_wait(s, STEP_verified);
+	case VERIFICATION_REFUSES:
+		return refuse_message(s, transaction_id(s->transaction), &no);
+	case VERIFICATION_TAKES:
+		break;
+	}
+	return settle_envelope(s);
+}
+
 static enum next finish(struct session *s)
 {
 	const struct settings *conf = smtpd_settings(s->smtpd);
@@ -342,7 +383,7 @@ static enum next finish(struct session *s)
 		return refuse_message(s, transaction_id(t), &no);
 	case CONTENT_HEADER_TOO_BIG:
 		reply_set(&no, 552, "5.3.4", "at most %zu octets of header are taken",
-			  SUBMISSION_HEADER_MAX);
+			  KEPT_HEADER_MAX);
 		return refuse_message(s, transaction_id(t), &no);
 	case CONTENT_LOOPS:
 		reply_set(&no, 554, "5.4.6",
@@ -351,10 +392,14 @@ static enum next finish(struct session *s)
 	case CONTENT_GOOD:
 		break;
 	}
-	t->envelope_is_old = t->spam;
-	if (inspection_reverse_path(s).n > 0)
-		return ask_about(s, inspection_reverse_path(s));
-	return hand_over(s);
+	if (verification_end(s))
+		return judge_origin(s, false);
+	return settle_envelope(s);
+}
+
+enum next step_verified(struct session *s)
+{
+	return judge_origin(s, true);
 }
 
 enum next step_committed(struct session *s)

@@ -9,6 +9,7 @@
 #include "smtpd/smtpd.h"
 #include "smtpd/transaction.h"
 #include "smtpd/verbs.h"
+#include "smtpd/verification.h"
 
 static enum next refuse_recipient(struct session *s, struct slice forward_path,
 				  const struct reply *no)
@@ -142,6 +143,14 @@ static enum next take_recipient(struct session *s)
 	return session_command(s);
 }
 
+/* May SPF let a domain of ours in from elsewhere? Only then is it waited for. */
+static bool spf_matters(const struct session *s, const struct policy_facts *f)
+{
+	return smtpd_settings(s->smtpd)->local_sender == LOCAL_SENDER_SPF && !f->trusted &&
+	       !f->authenticated && !f->relay && f->sender == SENDER_LOCAL &&
+	       f->recipient != RCPT_REMOTE;
+}
+
 enum next step_rcpt_answered(struct session *s)
 {
 	struct transaction *t = s->transaction;
@@ -149,17 +158,30 @@ enum next step_rcpt_answered(struct session *s)
 	struct policy_facts facts;
 	struct reply r;
 
-	t->asked = NULL;
 	if (!facts_of(s, &facts)) {
+		t->asked = NULL;
 		reply_set(&r, 451, "4.3.0", "the recipient cannot be looked up now");
 		return refuse_recipient(s, asked->forward_path, &r);
 	}
+	if (spf_matters(s, &facts) && !verification_spf(s, &facts.spf_pass))
+		return session_wait(s, STEP_spf_answered);
+	t->asked = NULL;
 	if (!policy_recipient(&facts, smtpd_settings(s->smtpd), &r))
 		return refuse_recipient(s, asked->forward_path, &r);
 	t->asked = asked;
 	if (quota_ask(s))
 		return session_wait(s, STEP_quota_answered);
 	return take_recipient(s);
+}
+
+/* The facts are there still; SPF is, too, now. */
+enum next step_spf_answered(struct session *s)
+{
+	bool pass;
+
+	if (!verification_spf(s, &pass))
+		return session_wait_on(s);
+	return step_rcpt_answered(s);
 }
 
 enum next step_quota_answered(struct session *s)

@@ -5,6 +5,7 @@
 #include "smtpd/smtpd.h"
 #include "smtpd/transaction.h"
 #include "smtpd/verbs.h"
+#include "smtpd/verification.h"
 
 static enum next refuse_sender(struct session *s, struct slice reverse_path, const struct reply *no)
 {
@@ -75,6 +76,7 @@ enum next verb_mail(struct session *s, struct slice argument)
 		reply_set_fault(&r, why.class == FAULT_PERMANENT ? 501 : 452, &why);
 		return refuse_sender(s, m.reverse_path.mailbox, &r);
 	}
+	verification_begin(s);
 	reply_set(&r, 250, "2.1.0", "sender noted");
 	session_reply(s, &r);
 	return session_command(s);

@@ -14,10 +14,10 @@
  *
  *	connected ─┬─(implicit TLS)→ encrypted ─┐
  *	           └────────────────────────────┴→ command ←──────────────── skip_line
- *	command → rcpt_answered [→ quota_answered] → command  RCPT
+ *	command → rcpt_answered [→ spf_answered] [→ quota_answered] → command  RCPT
  *	command → auth_response → auth_answered → command     AUTH
  *	command → encrypted → command                         STARTTLS
- *	command → content ⇄ content_full [→ sender_answered] → committed → handed → command   DATA
+ *	command → content ⇄ content_full [→ verified] [→ sender_answered] → committed → handed → command   DATA
  *	any → closing → lingering → (end) */
 #pragma once
 
@@ -62,11 +62,13 @@ enum over { OVER_TELL, OVER_END, OVER_RUN };
 	X(command, WAKE_LINE, conf->smtp_command_timeout, OVER_TELL)                               \
 	X(skip_line, WAKE_INPUT, conf->smtp_command_timeout, OVER_TELL)                            \
 	X(rcpt_answered, WAKE_ANSWER, conf->smtp_lookup_timeout, OVER_RUN)                         \
+	X(spf_answered, WAKE_NOTED, conf->smtp_lookup_timeout, OVER_RUN)                           \
 	X(quota_answered, WAKE_ANSWER, QUOTA_LIMIT_MS, OVER_RUN)                                   \
 	X(auth_response, WAKE_LINE, conf->smtp_command_timeout, OVER_TELL)                         \
 	X(auth_answered, WAKE_ANSWER, conf->smtp_lookup_timeout, OVER_RUN)                         \
 	X(content, WAKE_INPUT, conf->smtp_data_timeout, OVER_TELL)                                 \
 	X(content_full, WAKE_NOTED, 0, OVER_END)                                                   \
+	X(verified, WAKE_NOTED, conf->smtp_lookup_timeout, OVER_RUN)                               \
 	X(sender_answered, WAKE_ANSWER, conf->smtp_lookup_timeout, OVER_RUN)                       \
 	X(committed, WAKE_NOTED, 0, OVER_END)                                                      \
 	X(handed, WAKE_NOTED, QUEUED_LIMIT_MS, OVER_RUN)                                           \

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/auth/organization.h"
 #include "common/base/fault.h"
 #include "common/base/fd.h"
 #include "common/event/pool.h"
@@ -77,6 +78,7 @@ static bool start(struct service *s, void *daemon, struct fault *why)
 	list_init(&d->sessions);
 	list_init(&d->handovers);
 	table_init(&d->clients);
+	d->public_suffixes = organization_list_open();
 	loop_timer_init(&d->stop_limit, d->loop, stop_limit_over, d);
 	spool_id_source_init(&d->ids, s->settings->hostname, s->worker);
 	if ((d->pool = pool_create(d->loop, POOL_THREADS, POOL_WAITING, why)) == NULL ||
@@ -140,6 +142,7 @@ static void destroy(void *daemon)
 	handovers_destroy(d);
 	encryption_stop(d);
 	table_fini(&d->clients);
+	organization_list_close(d->public_suffixes);
 	loop_timer_cancel(&d->stop_limit);
 	fd_close(&d->place.folder);
 	fd_close(&d->folder);

@@ -19,6 +19,7 @@
 
 struct fault;
 struct pool;
+struct psl_ctx_st;
 
 struct smtpd {
 	struct service *service;
@@ -33,6 +34,7 @@ struct smtpd {
 	struct list sessions;
 	size_t n_sessions;
 	struct table clients;  /* connections by address */
+	struct psl_ctx_st *public_suffixes; /* NULL: there is no list of them */
 	struct list handovers; /* messages that are being committed or handed to queued */
 	bool submission;       /* the ports of users: AUTH is offered here and nowhere else */
 	bool stopping;            /* no new sessions */

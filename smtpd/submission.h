@@ -14,12 +14,8 @@
 struct session;
 struct transaction;
 
-/* A header that is larger is refused with 552 5.3.4: it is held in memory until its end. */
-#define SUBMISSION_HEADER_MAX ((size_t)256 << 10)
-
-/* Keeps run, the next of the content, while the header lasts; to be called before the header
- * scanner has it. False: the header is too large. */
-MUST_USE bool submission_keep(const struct session *s, struct slice run);
+/* Is the header to be kept for it? */
+bool submission_keeps_header(const struct session *s);
 /* Appends to front what stands there behind the trace fields; *skip is how many octets of the
  * content that is instead of. False: no memory. */
 MUST_USE bool submission_append(const struct session *s, struct buf *front, uint64_t *skip);

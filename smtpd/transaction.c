@@ -7,6 +7,7 @@
 #include "smtpd/session.h"
 #include "smtpd/smtpd.h"
 #include "smtpd/submission.h"
+#include "smtpd/verification.h"
 
 enum {
 	RECIPIENT_BYTES = 1500, /* a recipient with a long path, and its parameters */
@@ -26,7 +27,7 @@ struct transaction *transaction_create(struct session *s, struct fault *why)
 	lines_init(&t->lines);
 	buf_init(&t->folder, IPC_FOLDER_MAX);
 	buf_init(&t->envelope, IPC_ENVELOPE_MAX);
-	buf_init(&t->submitted, SUBMISSION_HEADER_MAX + RUN_BYTES);
+	buf_init(&t->kept_header, KEPT_HEADER_MAX + RUN_BYTES);
 	return t;
 }
 
@@ -35,11 +36,12 @@ void transaction_destroy(struct transaction *t)
 	if (t == NULL)
 		return;
 	spool_writer_abort(t->writer);
+	verification_destroy(t->verification);
 	header_fini(&t->header);
 	from_field_fini(&t->from);
 	buf_fini(&t->folder);
 	buf_fini(&t->envelope);
-	buf_fini(&t->submitted);
+	buf_fini(&t->kept_header);
 	arena_reset(&t->arena);
 	free(t);
 }

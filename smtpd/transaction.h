@@ -18,8 +18,12 @@
 #include "common/mail/lines.h"
 #include "common/spool/id.h"
 
+/* A header that is kept and is larger is refused with 552 5.3.4: it is held in memory until its end. */
+#define KEPT_HEADER_MAX ((size_t)256 << 10)
+
 struct session;
 struct spool_writer;
+struct verification;
 
 struct recipient {
 	struct recipient *next;
@@ -52,8 +56,9 @@ struct transaction {
 	struct header header;
 	struct from_field from; /* with envelope_from = header, of a submission */
 	bool spam;		/* a field says so */
-	struct buf submitted;	/* with a submission: the header as it came, and what came with its
-				   end */
+	struct buf kept_header; /* of a submission, and where it is checked who sent the message: the
+				   header as it came, and what came with its end */
+	struct verification *verification; /* NULL: it is not checked */
 	struct spool_writer *writer; /* NULL: not begun, or what comes is swallowed */
 	struct buf envelope;	     /* encoded */
 	bool envelope_is_old;	     /* as it was before the header was seen */

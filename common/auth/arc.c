@@ -24,7 +24,8 @@ const char *arc_code_word(enum arc_code code)
 
 const char *arc_result_word(enum arc_result r)
 {
-	static const char *const words[] = {[ARC_NONE] = "none", [ARC_PASS] = "pass", [ARC_FAIL] = "fail"};
+	static const char *const words[] = {
+		[ARC_NONE] = "none", [ARC_PASS] = "pass", [ARC_FAIL] = "fail"};
 
 	return words[r];
 }
@@ -48,7 +49,8 @@ enum part { PART_AAR, PART_AMS, PART_SEAL, N_PARTS };
 
 static enum part part_of(const struct field *f)
 {
-	static const char *const names[N_PARTS] = {"ARC-Authentication-Results", "ARC-Message-Signature", "ARC-Seal"};
+	static const char *const names[N_PARTS] = {"ARC-Authentication-Results",
+						   "ARC-Message-Signature", "ARC-Seal"};
 	enum part p = PART_AAR;
 
 	while (p < N_PARTS && !slice_equal_nocase(f->name, slice_of_cstr(names[p])))
@@ -71,8 +73,8 @@ static unsigned instance_of_results(struct slice value)
 {
 	struct slice rest = value, item, name;
 
-	if (!slice_cut(&rest, ';', &item) || rest.p == NULL || !slice_cut(&item, '=', &name) || item.p == NULL ||
-	    !slice_equal(tags_trim(name), SLICE("i")))
+	if (!slice_cut(&rest, ';', &item) || rest.p == NULL || !slice_cut(&item, '=', &name) ||
+	    item.p == NULL || !slice_equal(tags_trim(name), SLICE("i")))
 		return 0;
 	return instance_number(tags_trim(item));
 }
@@ -94,7 +96,8 @@ static const struct field **place_of(struct arc_set *set, enum part part)
 	return part == PART_AAR ? &set->aar : part == PART_AMS ? &set->ams_field : &set->seal_field;
 }
 
-/* How many fields of each part there are, and the highest instance; false: one cannot be read, or there are too many. */
+/* How many fields of each part there are, and the highest instance; false: one cannot be read, or
+ * there are too many. */
 static bool survey(struct arc *a, unsigned *highest, size_t *n_fields)
 {
 	*highest = 0;
@@ -107,7 +110,8 @@ static bool survey(struct arc *a, unsigned *highest, size_t *n_fields)
 			continue;
 		++*n_fields;
 		if ((instance = instance_of(&a->fields->all[i], part)) == 0)
-			return !settle(a, ARC_CODE_STRUCTURE, "an ARC field has no instance number that can be read");
+			return !settle(a, ARC_CODE_STRUCTURE,
+				       "an ARC field has no instance number that can be read");
 		if (instance > *highest)
 			*highest = instance;
 	}
@@ -127,13 +131,15 @@ static bool collect(struct arc *a)
 			continue;
 		place = place_of(&a->sets[instance_of(f, part) - 1], part);
 		if (*place != NULL)
-			return !settle(a, ARC_CODE_STRUCTURE, "set %u has a field twice", instance_of(f, part));
+			return !settle(a, ARC_CODE_STRUCTURE, "set %u has a field twice",
+				       instance_of(f, part));
 		*place = f;
 	}
 	for (size_t i = 0; i < a->n; i++)
 		for (enum part part = PART_AAR; part < N_PARTS; part++)
 			if (*place_of(&a->sets[i], part) == NULL)
-				return !settle(a, ARC_CODE_STRUCTURE, "set %zu is not whole", i + 1);
+				return !settle(a, ARC_CODE_STRUCTURE, "set %zu is not whole",
+					       i + 1);
 	return true;
 }
 
@@ -154,7 +160,8 @@ static struct slice tag_value(const struct tags *t, const char *name)
 /* RFC 8617 4.1.3. */
 static void seal_read(struct arc_set *set)
 {
-	if (!tags_read(set->seal_field->value, &set->seal)) { /* it could be: its instance was read */
+	if (!tags_read(set->seal_field->value,
+		       &set->seal)) { /* it could be: its instance was read */
 		seal_verdict(set, DKIM_VERDICT_PERMERROR, "the seal is no tag list");
 		return;
 	}
@@ -162,14 +169,18 @@ static void seal_read(struct arc_set *set)
 	set->d = tag_value(&set->seal, "d");
 	set->s = tag_value(&set->seal, "s");
 	set->a = tag_value(&set->seal, "a");
-	if (set->cv.n == 0 || set->d.n == 0 || set->s.n == 0 || set->a.n == 0 || tag_value(&set->seal, "b").n == 0)
+	if (set->cv.n == 0 || set->d.n == 0 || set->s.n == 0 || set->a.n == 0 ||
+	    tag_value(&set->seal, "b").n == 0)
 		seal_verdict(set, DKIM_VERDICT_PERMERROR, "the seal lacks a tag");
 	else if (tags_find(&set->seal, "h") != NULL || tags_find(&set->seal, "bh") != NULL)
-		seal_verdict(set, DKIM_VERDICT_PERMERROR, "the seal names fields or a body, which it does not cover by its own choice");
+		seal_verdict(set, DKIM_VERDICT_PERMERROR,
+			     "the seal names fields or a body, which it does not cover by its own "
+			     "choice");
 	else if (slice_equal(set->a, SLICE("ed25519-sha256")))
 		set->algorithm = DKIM_ED25519_SHA256;
 	else if (!slice_equal(set->a, SLICE("rsa-sha256")))
-		seal_verdict(set, DKIM_VERDICT_PERMERROR, "the seal's algorithm is neither rsa-sha256 nor ed25519-sha256");
+		seal_verdict(set, DKIM_VERDICT_PERMERROR,
+			     "the seal's algorithm is neither rsa-sha256 nor ed25519-sha256");
 }
 
 static void key_name(const struct arc_set *set, struct buf *out)
@@ -200,13 +211,16 @@ static bool chain_is_told(struct arc *a)
 		return !settle(a, ARC_CODE_CV, "the last who sealed it had found the chain broken");
 	for (size_t i = 0; i < a->n; i++)
 		if (!slice_equal_nocase(a->sets[i].cv, i == 0 ? SLICE("none") : SLICE("pass")))
-			return !settle(a, ARC_CODE_CV, "the seal of set %zu says cv=%.*s; right would be %s", i + 1,
-				       SLICE_PRINTF(slice_head(a->sets[i].cv, 40)), i == 0 ? "none" : "pass");
+			return !settle(a, ARC_CODE_CV,
+				       "the seal of set %zu says cv=%.*s; right would be %s", i + 1,
+				       SLICE_PRINTF(slice_head(a->sets[i].cv, 40)),
+				       i == 0 ? "none" : "pass");
 	return true;
 }
 
-bool arc_begin(struct arc *a, const struct fields *fields, uint64_t now_s, struct canon_bodies *bodies, struct answers *answers,
-	       struct arena *arena, struct fault *why)
+bool arc_begin(struct arc *a, const struct fields *fields, uint64_t now_s,
+	       struct canon_bodies *bodies, struct answers *answers, struct arena *arena,
+	       struct fault *why)
 {
 	unsigned highest;
 	size_t n_fields;
@@ -232,7 +246,8 @@ bool arc_begin(struct arc *a, const struct fields *fields, uint64_t now_s, struc
 
 		signature_read(SIGNATURE_ARC_MESSAGE, set->ams_field, now_s, bodies, &set->ams);
 		if (set->ams.code == DKIM_OK && tags_has(set->ams.h, SLICE("arc-seal")))
-			signature_refuse(&set->ams, DKIM_SYNTAX, "it covers a seal (RFC 8617 4.1.2)");
+			signature_refuse(&set->ams, DKIM_SYNTAX,
+					 "it covers a seal (RFC 8617 4.1.2)");
 		signature_want_key(&set->ams, answers);
 		if (set->seal_verdict == DKIM_VERDICT_NONE)
 			(void)seal_key(set, answers);
@@ -242,7 +257,8 @@ bool arc_begin(struct arc *a, const struct fields *fields, uint64_t now_s, struc
 
 /* ---- the verdict, RFC 8617 5.2 ---- */
 
-/* All ARC fields up to the seal of set n, which is the last and whose b= is left out (RFC 8617 5.1.1). */
+/* All ARC fields up to the seal of set n, which is the last and whose b= is left out (RFC
+ * 8617 5.1.1). */
 static bool append_chain(const struct arc *a, size_t n, struct buf *out)
 {
 	bool ok = true;
@@ -250,11 +266,13 @@ static bool append_chain(const struct arc *a, size_t n, struct buf *out)
 	for (size_t i = 0; i <= n; i++) {
 		const struct arc_set *set = &a->sets[i];
 
-		ok &= canon_field(CANON_RELAXED, set->aar->raw, out) && canon_field(CANON_RELAXED, set->ams_field->raw, out);
+		ok &= canon_field(CANON_RELAXED, set->aar->raw, out) &&
+		      canon_field(CANON_RELAXED, set->ams_field->raw, out);
 		if (i < n)
 			ok &= canon_field(CANON_RELAXED, set->seal_field->raw, out);
 		else
-			ok &= canon_signature(CANON_RELAXED, set->seal_field->raw, tags_find(&set->seal, "b")->whole, out);
+			ok &= canon_signature(CANON_RELAXED, set->seal_field->raw,
+					      tags_find(&set->seal, "b")->whole, out);
 	}
 	return ok;
 }
@@ -288,9 +306,12 @@ static bool seal_verify(struct arc *a, size_t n, struct answers *answers)
 		return false;
 	code = dkim_key_read(answer, set->algorithm, &key, set->reason, sizeof(set->reason));
 	if (code != DKIM_OK)
-		seal_verdict(set, code == DKIM_DNS ? DKIM_VERDICT_TEMPERROR : DKIM_VERDICT_PERMERROR, set->reason);
+		seal_verdict(set,
+			     code == DKIM_DNS ? DKIM_VERDICT_TEMPERROR : DKIM_VERDICT_PERMERROR,
+			     set->reason);
 	else if (set->algorithm == DKIM_RSA_SHA256 && key.bits < DKIM_RSA_BITS_MIN)
-		seal_verdict(set, DKIM_VERDICT_PERMERROR, "the sealer's key is too small (RFC 8301 3.2)");
+		seal_verdict(set, DKIM_VERDICT_PERMERROR,
+			     "the sealer's key is too small (RFC 8301 3.2)");
 	else if (!seal_holds(a, n, &key))
 		seal_verdict(set, DKIM_VERDICT_FAIL, "the seal does not verify");
 	else
@@ -331,17 +352,23 @@ bool arc_finish(struct arc *a, const struct canon_bodies *bodies, struct answers
 	if (!verify_all(a, bodies, answers))
 		return false;
 	for (size_t i = a->n; i > 0 && broken == 0; i--)
-		if (a->sets[i - 1].seal_verdict != DKIM_VERDICT_PASS && a->sets[i - 1].seal_verdict != DKIM_VERDICT_TEMPERROR)
+		if (a->sets[i - 1].seal_verdict != DKIM_VERDICT_PASS &&
+		    a->sets[i - 1].seal_verdict != DKIM_VERDICT_TEMPERROR)
 			broken = i;
 	if (last->ams.verdict != DKIM_VERDICT_PASS && last->ams.verdict != DKIM_VERDICT_TEMPERROR)
-		return settle(a, ARC_CODE_AMS, "the message signature of set %zu: %s", a->n, last->ams.reason);
+		return settle(a, ARC_CODE_AMS, "the message signature of set %zu: %s", a->n,
+			      last->ams.reason);
 	if (broken > 0)
-		return settle(a, ARC_CODE_SEAL, "the seal of set %zu: %s", broken, a->sets[broken - 1].reason);
+		return settle(a, ARC_CODE_SEAL, "the seal of set %zu: %s", broken,
+			      a->sets[broken - 1].reason);
 	a->temporary = last->ams.verdict == DKIM_VERDICT_TEMPERROR;
 	for (size_t i = 0; i < a->n; i++)
 		a->temporary = a->temporary || a->sets[i].seal_verdict == DKIM_VERDICT_TEMPERROR;
 	if (a->temporary)
 		return settle(a, ARC_CODE_DNS, "DNS did not answer for a sealer's key");
 	a->oldest_pass = oldest_pass(a);
-	return settle(a, ARC_CODE_OK, "%zu set%s, each seal verifies, and the message is as the last of them left it", a->n, a->n > 1 ? "s" : "");
+	return settle(
+		a, ARC_CODE_OK,
+		"%zu set%s, each seal verifies, and the message is as the last of them left it",
+		a->n, a->n > 1 ? "s" : "");
 }

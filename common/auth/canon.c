@@ -48,7 +48,8 @@ bool canon_field(enum canon c, struct slice raw, struct buf *out)
 
 	if (c == CANON_SIMPLE || colon == SIZE_MAX)
 		return buf_append(out, raw) && buf_append_cstr(out, "\r\n");
-	return append_name(raw, colon, out) && append_relaxed(slice_tail(raw, colon + 1), out) && buf_append_cstr(out, "\r\n");
+	return append_name(raw, colon, out) && append_relaxed(slice_tail(raw, colon + 1), out) &&
+	       buf_append_cstr(out, "\r\n");
 }
 
 bool canon_signature(enum canon c, struct slice raw, struct slice b, struct buf *out)
@@ -59,7 +60,8 @@ bool canon_signature(enum canon c, struct slice raw, struct slice b, struct buf 
 
 	buf_init(&without, raw.n + 1);
 	ok = buf_append(&without, slice_of(raw.p, (size_t)(b.p - raw.p))) &&
-	     buf_append(&without, slice_of(b.p + b.n, (size_t)(raw.p + raw.n - (b.p + b.n)))) && canon_field(c, buf_slice(&without), out);
+	     buf_append(&without, slice_of(b.p + b.n, (size_t)(raw.p + raw.n - (b.p + b.n)))) &&
+	     canon_field(c, buf_slice(&without), out);
 	buf_fini(&without);
 	if (ok && buf_length(out) >= before + 2)
 		buf_truncate(out, buf_length(out) - 2);
@@ -142,7 +144,8 @@ static void feed(struct canon_bodies *b, struct canon_body *body, struct slice s
 		body->any = true;
 		if (body->cr) {
 			body->cr = false;
-			if (s.p[0] == '\n') { /* a line's end: it counts when something follows; blanks before it never do */
+			if (s.p[0] == '\n') { /* a line's end: it counts when something follows;
+						 blanks before it never do */
 				body->blank = false;
 				body->n_empty++;
 				s = slice_tail(s, 1);
@@ -173,7 +176,8 @@ void canon_bodies_feed(struct canon_bodies *b, struct slice octets)
 		feed(b, &b->all[i], octets);
 }
 
-/* Empty lines at the end do not count, and the last line has an end: none is added to an empty relaxed body alone. */
+/* Empty lines at the end do not count, and the last line has an end: none is added to an empty
+ * relaxed body alone. */
 static void end(struct canon_bodies *b, struct canon_body *body)
 {
 	if (body->cr) {
@@ -200,7 +204,8 @@ bool canon_bodies_digest(const struct canon_bodies *b, int place, uint8_t out[32
 
 	if (b->failed || place < 0 || (size_t)place >= b->n || (copy = EVP_MD_CTX_new()) == NULL)
 		return false;
-	ok = EVP_MD_CTX_copy_ex(copy, b->all[place].digest) == 1 && EVP_DigestFinal_ex(copy, out, &n) == 1 && n == 32;
+	ok = EVP_MD_CTX_copy_ex(copy, b->all[place].digest) == 1 &&
+	     EVP_DigestFinal_ex(copy, out, &n) == 1 && n == 32;
 	EVP_MD_CTX_free(copy);
 	return ok;
 }

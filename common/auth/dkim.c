@@ -9,8 +9,9 @@ static size_t count(const struct fields *fields)
 	return n;
 }
 
-bool dkim_begin(struct dkim *d, const struct fields *fields, uint64_t now_s, struct canon_bodies *bodies, struct answers *answers,
-		struct arena *arena, struct fault *why)
+bool dkim_begin(struct dkim *d, const struct fields *fields, uint64_t now_s,
+		struct canon_bodies *bodies, struct answers *answers, struct arena *arena,
+		struct fault *why)
 {
 	size_t n = count(fields);
 
@@ -24,7 +25,9 @@ bool dkim_begin(struct dkim *d, const struct fields *fields, uint64_t now_s, str
 			continue;
 		signature_read(SIGNATURE_DKIM, &fields->all[i], now_s, bodies, s);
 		if (d->n >= DKIM_SIGNATURES_MAX)
-			signature_refuse(s, DKIM_LIMIT, "it stands beyond the number of signatures that are looked at");
+			signature_refuse(
+				s, DKIM_LIMIT,
+				"it stands beyond the number of signatures that are looked at");
 		signature_want_key(s, answers);
 		d->n++;
 	}
@@ -42,7 +45,8 @@ bool dkim_finish(struct dkim *d, const struct canon_bodies *bodies, struct answe
 
 enum dkim_verdict dkim_verdict(const struct dkim *d, const struct signature **of)
 {
-	static const enum dkim_verdict order[] = {DKIM_VERDICT_PASS, DKIM_VERDICT_TEMPERROR, DKIM_VERDICT_FAIL, DKIM_VERDICT_PERMERROR,
+	static const enum dkim_verdict order[] = {DKIM_VERDICT_PASS, DKIM_VERDICT_TEMPERROR,
+						  DKIM_VERDICT_FAIL, DKIM_VERDICT_PERMERROR,
 						  DKIM_VERDICT_POLICY};
 
 	*of = NULL;

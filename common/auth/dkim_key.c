@@ -70,7 +70,8 @@ static EVP_PKEY *rsa_of(struct slice der)
 	return NULL;
 }
 
-static enum dkim_code key_of(struct slice p, enum dkim_algorithm algorithm, struct dkim_key *out, char *reason, size_t size)
+static enum dkim_code key_of(struct slice p, enum dkim_algorithm algorithm, struct dkim_key *out,
+			     char *reason, size_t size)
 {
 	struct buf der;
 
@@ -81,17 +82,20 @@ static enum dkim_code key_of(struct slice p, enum dkim_algorithm algorithm, stru
 		if (algorithm == DKIM_RSA_SHA256)
 			out->pkey = rsa_of(octets);
 		else if (octets.n == ED25519_BYTES)
-			out->pkey = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, (const unsigned char *)octets.p, octets.n);
+			out->pkey = EVP_PKEY_new_raw_public_key(
+				EVP_PKEY_ED25519, NULL, (const unsigned char *)octets.p, octets.n);
 	}
 	buf_fini(&der);
 	if (out->pkey == NULL)
-		return because(reason, size, DKIM_KEY_SYNTAX, "the p= of the key holds no public key of its type");
+		return because(reason, size, DKIM_KEY_SYNTAX,
+			       "the p= of the key holds no public key of its type");
 	out->bits = algorithm == DKIM_RSA_SHA256 ? (unsigned)EVP_PKEY_bits(out->pkey) : 256;
 	return DKIM_OK;
 }
 
 /* RFC 6376 6.1.2, in its order. */
-static enum dkim_code judge(const struct tags *t, enum dkim_algorithm algorithm, struct dkim_key *out, char *reason, size_t size)
+static enum dkim_code judge(const struct tags *t, enum dkim_algorithm algorithm,
+			    struct dkim_key *out, char *reason, size_t size)
 {
 	const struct tag *v = tags_find(t, "v"), *p = tags_find(t, "p"), *h = tags_find(t, "h");
 	struct slice k = value_of(t, "k", SLICE("rsa")), s = value_of(t, "s", SLICE("*"));
@@ -100,13 +104,19 @@ static enum dkim_code judge(const struct tags *t, enum dkim_algorithm algorithm,
 	if (p == NULL)
 		return because(reason, size, DKIM_KEY_SYNTAX, "the key record has no p=");
 	if (v != NULL && (v != &t->all[0] || !slice_equal(v->value, SLICE("DKIM1"))))
-		return because(reason, size, DKIM_KEY_VERSION, "the key record is of another version than DKIM1, or v= does not come first");
+		return because(reason, size, DKIM_KEY_VERSION,
+			       "the key record is of another version than DKIM1, or v= does not "
+			       "come first");
 	if (h != NULL && !tags_has(h->value, SLICE("sha256")))
-		return because(reason, size, DKIM_KEY_HASH, "the key may not be used with SHA-256 (h=)");
+		return because(reason, size, DKIM_KEY_HASH,
+			       "the key may not be used with SHA-256 (h=)");
 	if (p->value.n == 0)
-		return because(reason, size, DKIM_KEY_REVOKED, "the key was revoked: its p= is empty");
+		return because(reason, size, DKIM_KEY_REVOKED,
+			       "the key was revoked: its p= is empty");
 	if (!slice_equal(k, algorithm == DKIM_RSA_SHA256 ? SLICE("rsa") : SLICE("ed25519")))
-		return because(reason, size, DKIM_KEY_TYPE, "the key is of another type (k=) than the signature's algorithm wants");
+		return because(
+			reason, size, DKIM_KEY_TYPE,
+			"the key is of another type (k=) than the signature's algorithm wants");
 	if ((code = key_of(p->value, algorithm, out, reason, size)) != DKIM_OK)
 		return code;
 	if (!tags_has(s, SLICE("*")) && !tags_has(s, SLICE("email")))
@@ -114,7 +124,8 @@ static enum dkim_code judge(const struct tags *t, enum dkim_algorithm algorithm,
 	return DKIM_OK;
 }
 
-enum dkim_code dkim_key_read(const struct answer *answer, enum dkim_algorithm algorithm, struct dkim_key *out, char *reason, size_t size)
+enum dkim_code dkim_key_read(const struct answer *answer, enum dkim_algorithm algorithm,
+			     struct dkim_key *out, char *reason, size_t size)
 {
 	struct slice text = choose(answer->records);
 	struct tags tags;
@@ -137,10 +148,12 @@ void dkim_key_fini(struct dkim_key *key)
 	key->pkey = NULL;
 }
 
-bool dkim_key_verifies(const struct dkim_key *key, enum dkim_algorithm algorithm, struct slice data, struct slice signature)
+bool dkim_key_verifies(const struct dkim_key *key, enum dkim_algorithm algorithm, struct slice data,
+		       struct slice signature)
 {
 	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	const unsigned char *sig = (const unsigned char *)signature.p, *octets = (const unsigned char *)data.p;
+	const unsigned char *sig = (const unsigned char *)signature.p,
+			    *octets = (const unsigned char *)data.p;
 	unsigned char digest[SHA256_DIGEST_LENGTH];
 	bool ok = false;
 

@@ -21,8 +21,11 @@ struct run {
 
 const char *dmarc_result_word(enum dmarc_result r)
 {
-	static const char *const words[] = {[DMARC_NONE] = "none", [DMARC_PASS] = "pass", [DMARC_FAIL] = "fail",
-					    [DMARC_TEMPERROR] = "temperror", [DMARC_PERMERROR] = "permerror"};
+	static const char *const words[] = {[DMARC_NONE] = "none",
+					    [DMARC_PASS] = "pass",
+					    [DMARC_FAIL] = "fail",
+					    [DMARC_TEMPERROR] = "temperror",
+					    [DMARC_PERMERROR] = "permerror"};
 
 	return words[r];
 }
@@ -32,7 +35,8 @@ bool dmarc_is_dkim_aligned(const struct dmarc_verdict *v, size_t i)
 	return i < 128 && (v->dkim_aligned[i / 64] >> (i % 64) & 1) != 0;
 }
 
-PRINTF_LIKE(3, 4) static void because(struct dmarc_verdict *v, enum dmarc_result result, const char *template, ...)
+PRINTF_LIKE(3, 4)
+static void because(struct dmarc_verdict *v, enum dmarc_result result, const char *template, ...)
 {
 	va_list args;
 
@@ -115,18 +119,21 @@ static const char *authors(struct run *r, struct slice domains[DMARC_AUTHORS_MAX
 
 /* ---- alignment, RFC 9989 4.4 ---- */
 
-static enum organization_known organization(struct run *r, struct slice domain, struct organization *out)
+static enum organization_known organization(struct run *r, struct slice domain,
+					    struct organization *out)
 {
 	const struct dmarc_ask *ask = &r->dmarc->ask;
-	enum organization_known known = ask->by_list ? organization_by_list(ask->list, domain, r->answers, out)
-						     : organization_by_walk(domain, r->answers, out);
+	enum organization_known known =
+		ask->by_list ? organization_by_list(ask->list, domain, r->answers, out)
+			     : organization_by_walk(domain, r->answers, out);
 
 	r->waiting = r->waiting || known == ORGANIZATION_WAITS;
 	return known;
 }
 
 /* Does domain, for which something passed, stand for the author's? */
-static bool is_aligned(struct run *r, const struct dmarc_verdict *v, struct slice domain, bool strict)
+static bool is_aligned(struct run *r, const struct dmarc_verdict *v, struct slice domain,
+		       bool strict)
 {
 	struct organization theirs;
 	struct slice ascii;
@@ -134,16 +141,19 @@ static bool is_aligned(struct run *r, const struct dmarc_verdict *v, struct slic
 	bool ok;
 
 	buf_init(&lower, 512);
-	ok = domain_is_valid(domain, true) && domain_to_ascii(domain, &lower, NULL) && arena_copy(&r->dmarc->arena, buf_slice(&lower), &ascii, NULL);
+	ok = domain_is_valid(domain, true) && domain_to_ascii(domain, &lower, NULL) &&
+	     arena_copy(&r->dmarc->arena, buf_slice(&lower), &ascii, NULL);
 	buf_fini(&lower);
 	if (!ok)
 		return false;
 	if (slice_equal(ascii, v->author_domain))
 		return true;
-	/* the same organization: then it is within the author's, and a walk of its own ends there */
+	/* the same organization: then it is within the author's, and a walk of its own ends there
+	 */
 	if (strict || !signature_domain_within(ascii, v->org_domain))
 		return false;
-	return organization(r, ascii, &theirs) == ORGANIZATION_KNOWN && slice_equal(theirs.domain, v->org_domain);
+	return organization(r, ascii, &theirs) == ORGANIZATION_KNOWN &&
+	       slice_equal(theirs.domain, v->org_domain);
 }
 
 /* What SPF and DKIM say for the author's domain. */
@@ -156,7 +166,8 @@ static void align(struct run *r, struct dmarc_verdict *v, bool *passed, bool *te
 		v->spf_aligned = is_aligned(r, v, ask->spf->domain, v->record.strict_spf);
 		*passed = v->spf_aligned && ask->spf->code == SPF_PASS;
 		*temporary = ask->spf->code == SPF_TEMPERROR;
-		step(r, "SPF: %s for %.*s, %saligned", spf_code_name(ask->spf->code), SLICE_PRINTF(ask->spf->domain), v->spf_aligned ? "" : "not ");
+		step(r, "SPF: %s for %.*s, %saligned", spf_code_name(ask->spf->code),
+		     SLICE_PRINTF(ask->spf->domain), v->spf_aligned ? "" : "not ");
 	}
 	for (size_t i = 0; ask->dkim != NULL && i < ask->dkim->n && i < 128; i++) {
 		const struct signature *s = &ask->dkim->all[i];
@@ -166,7 +177,8 @@ static void align(struct run *r, struct dmarc_verdict *v, bool *passed, bool *te
 			v->dkim_aligned[i / 64] |= (uint64_t)1 << (i % 64);
 		*passed = *passed || (aligned && s->verdict == DKIM_VERDICT_PASS);
 		*temporary = *temporary || s->verdict == DKIM_VERDICT_TEMPERROR;
-		step(r, "DKIM: %s for %.*s, %saligned", dkim_verdict_word(s->verdict), SLICE_PRINTF(s->d), aligned ? "" : "not ");
+		step(r, "DKIM: %s for %.*s, %saligned", dkim_verdict_word(s->verdict),
+		     SLICE_PRINTF(s->d), aligned ? "" : "not ");
 	}
 }
 
@@ -184,7 +196,8 @@ static bool is_missing(struct run *r, struct slice domain)
 		if (a == NULL)
 			r->waiting = true;
 		else
-			missing = missing && (a->outcome == DNS_NO_NAME || a->outcome == DNS_NO_DATA);
+			missing =
+				missing && (a->outcome == DNS_NO_NAME || a->outcome == DNS_NO_DATA);
 	}
 	return missing;
 }
@@ -236,7 +249,8 @@ static void check_author(struct run *r, struct slice domain, struct dmarc_verdic
 	if (known == ORGANIZATION_WAITS)
 		return;
 	if (known == ORGANIZATION_FAILED) {
-		because(v, DMARC_TEMPERROR, "DNS did not answer for the policy of %.*s", SLICE_PRINTF(domain));
+		because(v, DMARC_TEMPERROR, "DNS did not answer for the policy of %.*s",
+			SLICE_PRINTF(domain));
 		return;
 	}
 	v->org_domain = org.domain;
@@ -246,11 +260,13 @@ static void check_author(struct run *r, struct slice domain, struct dmarc_verdic
 		because(v, DMARC_NONE, "%.*s has no policy", SLICE_PRINTF(domain));
 		return;
 	}
-	step(r, "%.*s, organization %.*s: the policy at %.*s is %.*s", SLICE_PRINTF(domain), SLICE_PRINTF(v->org_domain), SLICE_PRINTF(v->policy_domain),
+	step(r, "%.*s, organization %.*s: the policy at %.*s is %.*s", SLICE_PRINTF(domain),
+	     SLICE_PRINTF(v->org_domain), SLICE_PRINTF(v->policy_domain),
 	     SLICE_PRINTF(v->record.text));
 	align(r, v, &passed, &temporary);
 	if (!v->record.usable) {
-		because(v, DMARC_NONE, "the policy at %.*s makes no sense", SLICE_PRINTF(v->policy_domain));
+		because(v, DMARC_NONE, "the policy at %.*s makes no sense",
+			SLICE_PRINTF(v->policy_domain));
 		return;
 	}
 	v->policy = policy_for(r, v);
@@ -258,15 +274,19 @@ static void check_author(struct run *r, struct slice domain, struct dmarc_verdic
 	if (passed) {
 		because(v, DMARC_PASS, "%.*s stands behind the message", SLICE_PRINTF(domain));
 	} else if (temporary) {
-		because(v, DMARC_TEMPERROR, "DNS did not answer, and nothing that passed stands for %.*s", SLICE_PRINTF(domain));
+		because(v, DMARC_TEMPERROR,
+			"DNS did not answer, and nothing that passed stands for %.*s",
+			SLICE_PRINTF(domain));
 		v->applies = false;
 	} else {
-		because(v, DMARC_FAIL, "nothing that passed stands for %.*s, which asks for %s", SLICE_PRINTF(domain), dmarc_policy_word(v->policy));
+		because(v, DMARC_FAIL, "nothing that passed stands for %.*s, which asks for %s",
+			SLICE_PRINTF(domain), dmarc_policy_word(v->policy));
 	}
 	dispose(r, v);
 }
 
-/* How much a verdict says, where a From field has several domains: the strictest policy that does not pass. */
+/* How much a verdict says, where a From field has several domains: the strictest policy that does
+ * not pass. */
 static unsigned weight(const struct dmarc_verdict *v)
 {
 	switch (v->result) {

@@ -1,5 +1,6 @@
-/* common/auth/dmarc.h: does the author's domain stand behind this message, and what does it ask if not? RFC 9989, or RFC 7489, which it obsoletes.
- * Touches: nothing; DNS through common/auth/answers.h. */
+/* common/auth/dmarc.h: does the author's domain stand behind this message, and what does it ask if
+ * not? RFC 9989, or RFC 7489, which it obsoletes. Touches: nothing; DNS through
+ * common/auth/answers.h. */
 #pragma once
 
 #include <stdbool.h>
@@ -24,18 +25,18 @@ struct dmarc_ask {
 	const struct fields *fields;
 	const struct spf_result *spf; /* NULL: SPF counts as none */
 	const struct dkim *dkim;      /* finished; NULL: there is none */
-	bool by_list;                 /* RFC 7489 with the list of public suffixes; else the walk */
+	bool by_list;		      /* RFC 7489 with the list of public suffixes; else the walk */
 	const struct psl_ctx_st *list;
-	unsigned chance;              /* 0 to 99: this message's lot where pct= asks for one */
+	unsigned chance; /* 0 to 99: this message's lot where pct= asks for one */
 };
 
 struct dmarc_verdict {
 	enum dmarc_result result;
 	struct slice author_domain, org_domain, policy_domain; /* empty: not known, none */
-	struct dmarc_record record;                            /* where policy_domain is not empty */
-	bool applies;                                          /* policy is what the record asks for this domain */
+	struct dmarc_record record; /* where policy_domain is not empty */
+	bool applies;		    /* policy is what the record asks for this domain */
 	enum dmarc_policy policy, disposition;
-	bool sampled;      /* chance decided */
+	bool sampled; /* chance decided */
 	bool spf_aligned;
 	uint64_t dkim_aligned[2]; /* a bit for each signature, in their order */
 	char reason[300];

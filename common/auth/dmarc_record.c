@@ -6,8 +6,9 @@
 
 const char *dmarc_policy_word(enum dmarc_policy p)
 {
-	static const char *const words[] = {
-		[DMARC_POLICY_NONE] = "none", [DMARC_POLICY_QUARANTINE] = "quarantine", [DMARC_POLICY_REJECT] = "reject"};
+	static const char *const words[] = {[DMARC_POLICY_NONE] = "none",
+					    [DMARC_POLICY_QUARANTINE] = "quarantine",
+					    [DMARC_POLICY_REJECT] = "reject"};
 
 	return words[p];
 }
@@ -31,8 +32,9 @@ bool dmarc_record_is(struct slice text)
 {
 	struct slice rest = text, first, name;
 
-	return slice_cut(&rest, ';', &first) && slice_cut(&first, '=', &name) && first.p != NULL && slice_equal(tags_trim(name), SLICE("v")) &&
-	       name.n > 0 && name.p[0] == 'v' && slice_equal(tags_trim(first), SLICE("DMARC1"));
+	return slice_cut(&rest, ';', &first) && slice_cut(&first, '=', &name) && first.p != NULL &&
+	       slice_equal(tags_trim(name), SLICE("v")) && name.n > 0 && name.p[0] == 'v' &&
+	       slice_equal(tags_trim(first), SLICE("DMARC1"));
 }
 
 /* False: no such word. */
@@ -47,7 +49,8 @@ static bool policy_of(struct slice value, enum dmarc_policy *out)
 	return false;
 }
 
-/* Is there a URI (RFC 3986 3) among those that commas separate? "!10m" behind one is no part of it. */
+/* Is there a URI (RFC 3986 3) among those that commas separate? "!10m" behind one is no part of it.
+ */
 static bool has_uri(struct slice list)
 {
 	struct slice uri, scheme;
@@ -56,9 +59,11 @@ static bool has_uri(struct slice list)
 		bool ok;
 
 		uri = tags_trim(uri);
-		ok = slice_cut(&uri, ':', &scheme) && uri.n > 0 && scheme.n > 0 && ascii_is_alpha(scheme.p[0]);
+		ok = slice_cut(&uri, ':', &scheme) && uri.n > 0 && scheme.n > 0 &&
+		     ascii_is_alpha(scheme.p[0]);
 		for (size_t i = 0; ok && i < scheme.n; i++)
-			ok = ascii_is_alnum(scheme.p[i]) || scheme.p[i] == '+' || scheme.p[i] == '-' || scheme.p[i] == '.';
+			ok = ascii_is_alnum(scheme.p[i]) || scheme.p[i] == '+' ||
+			     scheme.p[i] == '-' || scheme.p[i] == '.';
 		for (size_t i = 0; ok && i < uri.n; i++)
 			ok = uri.p[i] > ' ' && uri.p[i] < 127;
 		if (ok && slice_equal_nocase(scheme, SLICE("mailto"))) {
@@ -101,7 +106,9 @@ static void take(struct dmarc_record *r, struct slice name, struct slice value, 
 	} else if (slice_equal_nocase(name, SLICE("pct"))) {
 		r->percent = number_u64(value, 100, &n) ? (unsigned)n : 100;
 	} else if (slice_equal_nocase(name, SLICE("psd"))) {
-		r->psd = slice_equal_nocase(value, SLICE("y")) ? DMARC_PSD_YES : slice_equal_nocase(value, SLICE("n")) ? DMARC_PSD_NO : DMARC_PSD_UNKNOWN;
+		r->psd = slice_equal_nocase(value, SLICE("y"))	 ? DMARC_PSD_YES
+			 : slice_equal_nocase(value, SLICE("n")) ? DMARC_PSD_NO
+								 : DMARC_PSD_UNKNOWN;
 	}
 }
 

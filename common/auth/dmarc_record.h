@@ -14,12 +14,13 @@ enum dmarc_psd { DMARC_PSD_UNKNOWN, DMARC_PSD_YES, DMARC_PSD_NO };
 
 struct dmarc_record {
 	struct slice text; /* as published, its strings joined */
-	bool usable;       /* p, sp and np are valid, or rua is, and then it counts as p=none (RFC 9989 4.10.1) */
+	bool usable;	   /* p, sp and np are valid, or rua is, and then it counts as p=none (RFC
+			      9989 4.10.1) */
 	enum dmarc_policy p, sp, np;
 	bool has_sp, has_np;
 	bool strict_dkim, strict_spf;
-	bool testing;      /* t=y */
-	unsigned percent;  /* RFC 7489 6.3 alone knows it */
+	bool testing;	  /* t=y */
+	unsigned percent; /* RFC 7489 6.3 alone knows it */
 	enum dmarc_psd psd;
 };
 

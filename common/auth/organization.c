@@ -7,7 +7,8 @@
 #include "common/dns/message.h"
 #include "common/ipc/frame.h"
 
-#define LIST_FILE "/usr/share/publicsuffix/public_suffix_list.dafsa" /* of Debian's package publicsuffix */
+#define LIST_FILE                                                                                  \
+	"/usr/share/publicsuffix/public_suffix_list.dafsa" /* of Debian's package publicsuffix */
 
 static const struct answer *ask(struct slice domain, struct answers *answers)
 {
@@ -73,7 +74,8 @@ static void plan(struct slice domain, struct walk *w)
 	unsigned labels = count_labels(domain);
 
 	w->targets[w->n++] = domain;
-	for (labels = labels > WALK_MAX ? WALK_MAX - 1 : labels - 1; labels > 0 && w->n < WALK_MAX; labels--)
+	for (labels = labels > WALK_MAX ? WALK_MAX - 1 : labels - 1; labels > 0 && w->n < WALK_MAX;
+	     labels--)
 		w->targets[w->n++] = rightmost(domain, labels);
 }
 
@@ -116,12 +118,13 @@ static struct slice choose(const struct walk *w, struct slice domain)
 	return chosen;
 }
 
-/* RFC 9989 4.10.1: the domain's own record, else the organization's, else that of its public suffix. */
+/* RFC 9989 4.10.1: the domain's own record, else the organization's, else that of its public
+ * suffix. */
 static void take_policy(const struct walk *w, struct organization *out)
 {
 	for (unsigned pass = 0; pass < 3 && out->policy_domain.n == 0; pass++) {
 		for (unsigned i = 0; i < w->n; i++) {
-			bool wanted = pass == 0   ? i == 0
+			bool wanted = pass == 0	  ? i == 0
 				      : pass == 1 ? slice_equal(w->targets[i], out->domain)
 						  : w->records[i].psd == DMARC_PSD_YES;
 
@@ -133,7 +136,8 @@ static void take_policy(const struct walk *w, struct organization *out)
 	}
 }
 
-enum organization_known organization_by_walk(struct slice domain, struct answers *answers, struct organization *out)
+enum organization_known organization_by_walk(struct slice domain, struct answers *answers,
+					     struct organization *out)
 {
 	struct walk w = {.n = 0};
 	enum organization_known known;
@@ -164,12 +168,14 @@ static struct slice registrable(const struct psl_ctx_st *list, struct slice doma
 	char name[256];
 	const char *found;
 
-	if (list == NULL || !slice_cstr(domain, name, sizeof(name), NULL) || (found = psl_registrable_domain(list, name)) == NULL)
+	if (list == NULL || !slice_cstr(domain, name, sizeof(name), NULL) ||
+	    (found = psl_registrable_domain(list, name)) == NULL)
 		return domain; /* a public suffix itself */
 	return slice_tail(domain, domain.n - strlen(found));
 }
 
-enum organization_known organization_by_list(const struct psl_ctx_st *list, struct slice domain, struct answers *answers, struct organization *out)
+enum organization_known organization_by_list(const struct psl_ctx_st *list, struct slice domain,
+					     struct answers *answers, struct organization *out)
 {
 	struct slice places[2];
 	unsigned n;

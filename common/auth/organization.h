@@ -1,6 +1,7 @@
-/* common/auth/organization.h: where a domain's policy stands, and which domain is the organization's: by a walk up the tree of DNS (RFC 9989 4.10), or by
- * the list of public suffixes (RFC 7489 3.2).
- * Touches: DNS through common/auth/answers.h; libpsl, with the list that is built into it or that Debian keeps up to date. */
+/* common/auth/organization.h: where a domain's policy stands, and which domain is the
+ * organization's: by a walk up the tree of DNS (RFC 9989 4.10), or by the list of public suffixes
+ * (RFC 7489 3.2). Touches: DNS through common/auth/answers.h; libpsl, with the list that is built
+ * into it or that Debian keeps up to date. */
 #pragma once
 
 #include <stdbool.h>
@@ -21,16 +22,21 @@ enum organization_known {
 };
 
 struct organization {
-	struct slice domain;        /* the organizational domain, a part of the one that was asked about */
-	struct slice policy_domain; /* where record was found: the domain itself, the organization's, or a public suffix's; empty: there is none */
+	struct slice domain; /* the organizational domain, a part of the one that was asked about */
+	struct slice policy_domain; /* where record was found: the domain itself, the
+				       organization's, or a public suffix's; empty: there is none */
 	struct dmarc_record record;
 };
 
 /* domain in lower-case A-labels, without a dot at its end; it outlives out. */
-MUST_USE enum organization_known organization_by_walk(struct slice domain, struct answers *answers, struct organization *out);
+MUST_USE enum organization_known organization_by_walk(struct slice domain, struct answers *answers,
+						      struct organization *out);
 /* The same by the list. */
-MUST_USE enum organization_known organization_by_list(const struct psl_ctx_st *list, struct slice domain, struct answers *answers, struct organization *out);
+MUST_USE enum organization_known organization_by_list(const struct psl_ctx_st *list,
+						      struct slice domain, struct answers *answers,
+						      struct organization *out);
 
-/* The newest list there is: Debian's, else the one built in; NULL: there is none. Opens a file: before a chroot. The caller frees it. */
+/* The newest list there is: Debian's, else the one built in; NULL: there is none. Opens a file:
+ * before a chroot. The caller frees it. */
 struct psl_ctx_st *organization_list_open(void);
 void organization_list_close(struct psl_ctx_st *list);

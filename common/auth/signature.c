@@ -14,8 +14,9 @@
 const char *dkim_verdict_word(enum dkim_verdict v)
 {
 	static const char *const words[] = {
-		[DKIM_VERDICT_NONE] = "none",           [DKIM_VERDICT_PASS] = "pass",           [DKIM_VERDICT_FAIL] = "fail",
-		[DKIM_VERDICT_TEMPERROR] = "temperror", [DKIM_VERDICT_PERMERROR] = "permerror", [DKIM_VERDICT_POLICY] = "policy",
+		[DKIM_VERDICT_NONE] = "none",		[DKIM_VERDICT_PASS] = "pass",
+		[DKIM_VERDICT_FAIL] = "fail",		[DKIM_VERDICT_TEMPERROR] = "temperror",
+		[DKIM_VERDICT_PERMERROR] = "permerror", [DKIM_VERDICT_POLICY] = "policy",
 	};
 
 	return words[v];
@@ -29,7 +30,8 @@ static enum dkim_verdict verdict_of(enum dkim_code code)
 		return DKIM_VERDICT_FAIL;
 	if (code == DKIM_DNS)
 		return DKIM_VERDICT_TEMPERROR;
-	return code == DKIM_LIMIT || code == DKIM_POLICY ? DKIM_VERDICT_POLICY : DKIM_VERDICT_PERMERROR;
+	return code == DKIM_LIMIT || code == DKIM_POLICY ? DKIM_VERDICT_POLICY
+							 : DKIM_VERDICT_PERMERROR;
 }
 
 void signature_refuse(struct signature *s, enum dkim_code code, const char *reason)
@@ -44,7 +46,9 @@ void signature_refuse(struct signature *s, enum dkim_code code, const char *reas
 
 bool signature_domain_within(struct slice sub, struct slice domain)
 {
-	return slice_equal_nocase(sub, domain) || (sub.n > domain.n && slice_ends_nocase(sub, domain) && sub.p[sub.n - domain.n - 1] == '.');
+	return slice_equal_nocase(sub, domain) ||
+	       (sub.n > domain.n && slice_ends_nocase(sub, domain) &&
+		sub.p[sub.n - domain.n - 1] == '.');
 }
 
 /* Letters, digits, hyphens, underscores and UTF-8 (RFC 8616 4) in labels of 1 to 63 octets. */
@@ -57,7 +61,9 @@ static bool is_domain(struct slice s)
 	for (size_t i = 0; i < s.n; i++) {
 		char c = s.p[i];
 
-		if (c == '.' ? label == 0 : label == 63 || !(ascii_is_alnum(c) || c == '-' || c == '_' || (unsigned char)c >= 0x80))
+		if (c == '.' ? label == 0
+			     : label == 63 || !(ascii_is_alnum(c) || c == '-' || c == '_' ||
+						(unsigned char)c >= 0x80))
 			return false;
 		label = c == '.' ? 0 : label + 1;
 	}
@@ -96,7 +102,8 @@ static bool is_algorithm(struct slice s)
 {
 	size_t hyphen = slice_find(s, '-');
 
-	if (hyphen == SIZE_MAX || hyphen == 0 || hyphen + 1 == s.n || !ascii_is_alpha(s.p[0]) || !ascii_is_alpha(s.p[hyphen + 1]))
+	if (hyphen == SIZE_MAX || hyphen == 0 || hyphen + 1 == s.n || !ascii_is_alpha(s.p[0]) ||
+	    !ascii_is_alpha(s.p[hyphen + 1]))
 		return false;
 	for (size_t i = 0; i < s.n; i++)
 		if (i != hyphen && !ascii_is_alnum(s.p[i]))
@@ -104,7 +111,8 @@ static bool is_algorithm(struct slice s)
 	return true;
 }
 
-static bool number_tag(const struct tags *t, const char *name, unsigned digits, bool *has, uint64_t *out)
+static bool number_tag(const struct tags *t, const char *name, unsigned digits, bool *has,
+		       uint64_t *out)
 {
 	const struct tag *tag = tags_find(t, name);
 
@@ -208,21 +216,28 @@ static void judge(struct signature *s, enum signature_kind kind, uint64_t now_s)
 		snprintf(text, sizeof(text), "it has no %s=", name);
 		signature_refuse(s, DKIM_MISSING_TAG, text);
 	} else if (!algorithm(s)) {
-		signature_refuse(s, DKIM_ALGORITHM, "its algorithm is neither rsa-sha256 nor ed25519-sha256 (RFC 8301)");
+		signature_refuse(
+			s, DKIM_ALGORITHM,
+			"its algorithm is neither rsa-sha256 nor ed25519-sha256 (RFC 8301)");
 	} else if (!canonicalization(s)) {
-		signature_refuse(s, DKIM_CANONICALIZATION, "its canonicalization is neither simple nor relaxed");
+		signature_refuse(s, DKIM_CANONICALIZATION,
+				 "its canonicalization is neither simple nor relaxed");
 	} else if (q != NULL && !tags_has(q->value, SLICE("dns/txt"))) {
 		signature_refuse(s, DKIM_QUERY, "it names no way to its key that is known");
-	} else if (s->i.p != NULL && !signature_domain_within(slice_tail(s->i, slice_find_last(s->i, '@') + 1), s->d)) {
+	} else if (s->i.p != NULL &&
+		   !signature_domain_within(slice_tail(s->i, slice_find_last(s->i, '@') + 1),
+					    s->d)) {
 		signature_refuse(s, DKIM_DOMAIN, "the domain of its i= is not within its d=");
 	} else if (!tags_has(s->h, SLICE("from"))) {
 		signature_refuse(s, DKIM_FROM, "it does not cover the From field");
 	} else if (s->has_x && (s->x < now_s || (s->has_t && s->x <= s->t))) {
-		signature_refuse(s, DKIM_EXPIRED, s->x < now_s ? "it has expired" : "it expires before it was made");
+		signature_refuse(s, DKIM_EXPIRED,
+				 s->x < now_s ? "it has expired" : "it expires before it was made");
 	}
 }
 
-void signature_read(enum signature_kind kind, const struct field *field, uint64_t now_s, struct canon_bodies *bodies, struct signature *out)
+void signature_read(enum signature_kind kind, const struct field *field, uint64_t now_s,
+		    struct canon_bodies *bodies, struct signature *out)
 {
 	bool readable, sound;
 
@@ -246,14 +261,16 @@ void signature_read(enum signature_kind kind, const struct field *field, uint64_
 		return;
 	out->place = canon_bodies_want(bodies, out->body, out->has_l ? out->l : CANON_ALL);
 	if (out->place < 0)
-		signature_refuse(out, DKIM_LIMIT, "too many signatures want a digest of the body of their own");
+		signature_refuse(out, DKIM_LIMIT,
+				 "too many signatures want a digest of the body of their own");
 }
 
 /* ---- the key ---- */
 
 bool signature_key_name(const struct signature *s, struct buf *out)
 {
-	return buf_append(out, s->s) && buf_append_cstr(out, "._domainkey.") && buf_append(out, s->d);
+	return buf_append(out, s->s) && buf_append_cstr(out, "._domainkey.") &&
+	       buf_append(out, s->d);
 }
 
 static const struct answer *key_answer(const struct signature *s, struct answers *answers)
@@ -276,7 +293,8 @@ void signature_want_key(const struct signature *s, struct answers *answers)
 
 /* ---- verifying, RFC 6376 6.1.3 ---- */
 
-/* The fields of h= from the bottom up; one that is named more often than it stands there is nothing. */
+/* The fields of h= from the bottom up; one that is named more often than it stands there is
+ * nothing. */
 static bool append_fields(const struct signature *s, const struct fields *fields, struct buf *out)
 {
 	struct slice list = s->h, name;
@@ -313,7 +331,8 @@ static bool body_is_signed(const struct signature *s, const struct canon_bodies 
 	return ok;
 }
 
-static bool header_is_signed(const struct signature *s, const struct fields *fields, const struct dkim_key *key)
+static bool header_is_signed(const struct signature *s, const struct fields *fields,
+			     const struct dkim_key *key)
 {
 	const struct tag *b = tags_find(&s->tags, "b");
 	struct buf data, signature;
@@ -321,38 +340,50 @@ static bool header_is_signed(const struct signature *s, const struct fields *fie
 
 	buf_init(&data, HEADER_BYTES_MAX);
 	buf_init(&signature, SIGNATURE_BYTES_MAX);
-	ok = append_fields(s, fields, &data) && canon_signature(s->head, s->field->raw, b->whole, &data) && tags_base64(b->value, &signature) &&
+	ok = append_fields(s, fields, &data) &&
+	     canon_signature(s->head, s->field->raw, b->whole, &data) &&
+	     tags_base64(b->value, &signature) &&
 	     dkim_key_verifies(key, s->algorithm, buf_slice(&data), buf_slice(&signature));
 	buf_fini(&data);
 	buf_fini(&signature);
 	return ok;
 }
 
-static void verify_with(struct signature *s, const struct fields *fields, const struct canon_bodies *bodies, const struct dkim_key *key)
+static void verify_with(struct signature *s, const struct fields *fields,
+			const struct canon_bodies *bodies, const struct dkim_key *key)
 {
 	const struct canon_body *body = &bodies->all[s->place];
 	size_t at = s->i.p != NULL ? slice_find_last(s->i, '@') + 1 : 0;
 	char text[100];
 
 	if (key->strict && s->i.p != NULL && !slice_equal_nocase(slice_tail(s->i, at), s->d)) {
-		signature_refuse(s, DKIM_KEY_DOMAIN, "the key is not for subdomains (t=s), and i= is of one");
+		signature_refuse(s, DKIM_KEY_DOMAIN,
+				 "the key is not for subdomains (t=s), and i= is of one");
 	} else if (s->algorithm == DKIM_RSA_SHA256 && key->bits < DKIM_RSA_BITS_MIN) {
-		snprintf(text, sizeof(text), "the key has %u bits, fewer than %u (RFC 8301 3.2)", key->bits, DKIM_RSA_BITS_MIN);
+		snprintf(text, sizeof(text), "the key has %u bits, fewer than %u (RFC 8301 3.2)",
+			 key->bits, DKIM_RSA_BITS_MIN);
 		signature_refuse(s, DKIM_KEY_SIZE, text);
 	} else if (key->bits > DKIM_RSA_BITS_MAX) {
 		signature_refuse(s, DKIM_POLICY, "the key is larger than is looked at here");
 	} else if (body->limit != CANON_ALL && body->n < body->limit) {
-		signature_refuse(s, DKIM_BODY_HASH, "the body is shorter than what was signed (l=)");
+		signature_refuse(s, DKIM_BODY_HASH,
+				 "the body is shorter than what was signed (l=)");
 	} else if (!body_is_signed(s, bodies)) {
 		signature_refuse(s, DKIM_BODY_HASH, "the body is not the one that was signed");
 	} else if (!header_is_signed(s, fields, key)) {
-		signature_refuse(s, DKIM_SIGNATURE, "the header is not the one that was signed, or the key is another");
+		signature_refuse(
+			s, DKIM_SIGNATURE,
+			"the header is not the one that was signed, or the key is another");
 	} else {
-		signature_refuse(s, DKIM_OK, s->unsigned_octets > 0 ? "it verifies, but not all of the body is signed (l=)" : "it verifies");
+		signature_refuse(s, DKIM_OK,
+				 s->unsigned_octets > 0
+					 ? "it verifies, but not all of the body is signed (l=)"
+					 : "it verifies");
 	}
 }
 
-bool signature_verify(struct signature *s, const struct fields *fields, const struct canon_bodies *bodies, struct answers *answers)
+bool signature_verify(struct signature *s, const struct fields *fields,
+		      const struct canon_bodies *bodies, struct answers *answers)
 {
 	const struct answer *answer;
 	struct dkim_key key;

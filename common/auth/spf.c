@@ -11,8 +11,8 @@
 #include "common/ipc/frame.h"
 
 #define RUN_BYTES ((size_t)1 << 20) /* of one run: records' terms and expanded names */
-#define NAMES_MAX 10u               /* of an MX or PTR answer, RFC 7208 4.6.4 */
-#define NAME_BYTES 253u             /* RFC 7208 7.3: longer ones lose labels at the left */
+#define NAMES_MAX 10u		    /* of an MX or PTR answer, RFC 7208 4.6.4 */
+#define NAME_BYTES 253u		    /* RFC 7208 7.3: longer ones lose labels at the left */
 #define EXPANDED_BYTES 65536u
 
 struct run {
@@ -27,14 +27,17 @@ struct run {
 const char *spf_code_name(enum spf_code code)
 {
 	static const char *const names[] = {
-		[SPF_NONE] = "none", [SPF_NEUTRAL] = "neutral", [SPF_PASS] = "pass", [SPF_FAIL] = "fail",
-		[SPF_SOFTFAIL] = "softfail", [SPF_TEMPERROR] = "temperror", [SPF_PERMERROR] = "permerror",
+		[SPF_NONE] = "none",	       [SPF_NEUTRAL] = "neutral",
+		[SPF_PASS] = "pass",	       [SPF_FAIL] = "fail",
+		[SPF_SOFTFAIL] = "softfail",   [SPF_TEMPERROR] = "temperror",
+		[SPF_PERMERROR] = "permerror",
 	};
 
 	return names[code];
 }
 
-PRINTF_LIKE(3, 4) static enum spf_code because(struct run *r, enum spf_code code, const char *template, ...)
+PRINTF_LIKE(3, 4)
+static enum spf_code because(struct run *r, enum spf_code code, const char *template, ...)
 {
 	va_list args;
 
@@ -104,32 +107,43 @@ static bool reverse_name(const struct ip *ip, char out[80])
 	size_t n = 0;
 
 	if (ip->family == 4)
-		return snprintf(out, 80, "%u.%u.%u.%u.in-addr.arpa", ip->octets[3], ip->octets[2], ip->octets[1], ip->octets[0]) > 0;
+		return snprintf(out, 80, "%u.%u.%u.%u.in-addr.arpa", ip->octets[3], ip->octets[2],
+				ip->octets[1], ip->octets[0]) > 0;
 	for (int i = 15; i >= 0; i--)
-		n += (size_t)snprintf(out + n, 80 - n, "%x.%x.", ip->octets[i] & 15, ip->octets[i] >> 4);
+		n += (size_t)snprintf(out + n, 80 - n, "%x.%x.", ip->octets[i] & 15,
+				      ip->octets[i] >> 4);
 	return snprintf(out + n, 80 - n, "ip6.arpa") > 0;
 }
 
 static bool is_within(struct slice name, struct slice domain)
 {
-	return slice_equal_nocase(name, domain) || (name.n > domain.n && slice_ends_nocase(name, domain) && name.p[name.n - domain.n - 1] == '.');
+	return slice_equal_nocase(name, domain) ||
+	       (name.n > domain.n && slice_ends_nocase(name, domain) &&
+		name.p[name.n - domain.n - 1] == '.');
 }
 
-/* The best of the client's names that lead back to it: domain itself, one below it, any. Empty: there is none. *reverse is the PTR's answer; NULL: it is
- * missing. only_within: any other does not count. */
-static struct slice validated_name(struct run *r, struct slice domain, bool only_within, const struct answer **reverse)
+/* The best of the client's names that lead back to it: domain itself, one below it, any. Empty:
+ * there is none. *reverse is the PTR's answer; NULL: it is missing. only_within: any other does not
+ * count. */
+static struct slice validated_name(struct run *r, struct slice domain, bool only_within,
+				   const struct answer **reverse)
 {
 	struct slice best = SLICE_EMPTY, records;
 	struct ipc_dns_record record;
 	unsigned n = 0, rank = 0;
 	char name[80];
 
-	if (!reverse_name(&r->spf->ask.client, name) || (*reverse = get(r, slice_of_cstr(name), DNS_PTR)) == NULL)
+	if (!reverse_name(&r->spf->ask.client, name) ||
+	    (*reverse = get(r, slice_of_cstr(name), DNS_PTR)) == NULL)
 		return best;
 	records = (*reverse)->records;
 	while (n++ < NAMES_MAX && answer_next(&records, &record)) {
-		unsigned its = slice_equal_nocase(record.name, domain) ? 3 : is_within(record.name, domain) ? 2 : only_within ? 0 : 1;
-		const struct answer *forward = its > rank ? get(r, record.name, address_type(r)) : NULL;
+		unsigned its = slice_equal_nocase(record.name, domain) ? 3
+			       : is_within(record.name, domain)	       ? 2
+			       : only_within			       ? 0
+								       : 1;
+		const struct answer *forward =
+			its > rank ? get(r, record.name, address_type(r)) : NULL;
 
 		if (forward == NULL || !has_client(r, forward, 32, 128))
 			continue;
@@ -141,8 +155,10 @@ static struct slice validated_name(struct run *r, struct slice domain, bool only
 
 /* ---- domain-specs ---- */
 
-/* The target of a mechanism: the domain-spec expanded, or the domain itself. False: a name is missing, or the arena is full (*full). */
-static bool target_of(struct run *r, struct slice spec, struct slice domain, struct slice *out, bool *full)
+/* The target of a mechanism: the domain-spec expanded, or the domain itself. False: a name is
+ * missing, or the arena is full (*full). */
+static bool target_of(struct run *r, struct slice spec, struct slice domain, struct slice *out,
+		      bool *full)
 {
 	const struct answer *reverse;
 	struct buf expanded;
@@ -185,17 +201,22 @@ static enum match ends(enum spf_code *code, enum spf_code with)
 }
 
 /* An answer that a mechanism needs: counted where it is void; its failure is temperror. */
-static enum match weigh(struct run *r, const struct answer *a, struct slice name, enum spf_code *code)
+static enum match weigh(struct run *r, const struct answer *a, struct slice name,
+			enum spf_code *code)
 {
 	if (a->outcome == DNS_FAILED)
-		return ends(code, because(r, SPF_TEMPERROR, "DNS did not answer for %.*s", SLICE_PRINTF(name)));
+		return ends(code, because(r, SPF_TEMPERROR, "DNS did not answer for %.*s",
+					  SLICE_PRINTF(name)));
 	if (is_void(a) && ++r->out->void_lookups > SPF_VOID_LOOKUPS_MAX)
-		return ends(code, because(r, SPF_PERMERROR, "more than %u of the names it asks for do not exist (RFC 7208 4.6.4)",
+		return ends(code, because(r, SPF_PERMERROR,
+					  "more than %u of the names it asks for do not exist (RFC "
+					  "7208 4.6.4)",
 					  SPF_VOID_LOOKUPS_MAX));
 	return NO_MATCH;
 }
 
-static enum match match_address(struct run *r, const struct spf_term *t, struct slice name, enum spf_code *code)
+static enum match match_address(struct run *r, const struct spf_term *t, struct slice name,
+				enum spf_code *code)
 {
 	const struct answer *a = get(r, name, address_type(r));
 
@@ -204,7 +225,8 @@ static enum match match_address(struct run *r, const struct spf_term *t, struct 
 	return has_client(r, a, t->bits4, t->bits6) ? MATCH : NO_MATCH;
 }
 
-static enum match match_mx(struct run *r, const struct spf_term *t, struct slice name, enum spf_code *code)
+static enum match match_mx(struct run *r, const struct spf_term *t, struct slice name,
+			   enum spf_code *code)
 {
 	const struct answer *mx = get(r, name, DNS_MX), *a;
 	struct ipc_dns_record record;
@@ -216,7 +238,9 @@ static enum match match_mx(struct run *r, const struct spf_term *t, struct slice
 	records = mx->records;
 	while (answer_next(&records, &record))
 		if (record.name.n > 0 && ++n > NAMES_MAX)
-			return ends(code, because(r, SPF_PERMERROR, "%.*s has more than %u MX (RFC 7208 4.6.4)", SLICE_PRINTF(name), NAMES_MAX));
+			return ends(code, because(r, SPF_PERMERROR,
+						  "%.*s has more than %u MX (RFC 7208 4.6.4)",
+						  SLICE_PRINTF(name), NAMES_MAX));
 	records = mx->records;
 	while (answer_next(&records, &record)) /* all at once */
 		(void)get(r, record.name, address_type(r));
@@ -224,7 +248,8 @@ static enum match match_mx(struct run *r, const struct spf_term *t, struct slice
 	while (!r->waiting && answer_next(&records, &record)) {
 		a = get(r, record.name, address_type(r));
 		if (a->outcome == DNS_FAILED)
-			return ends(code, because(r, SPF_TEMPERROR, "DNS did not answer for %.*s", SLICE_PRINTF(record.name)));
+			return ends(code, because(r, SPF_TEMPERROR, "DNS did not answer for %.*s",
+						  SLICE_PRINTF(record.name)));
 		if (has_client(r, a, t->bits4, t->bits6))
 			return MATCH;
 	}
@@ -270,7 +295,9 @@ static enum match match_include(struct run *r, struct slice name, enum spf_code 
 	case SPF_NEUTRAL:
 		return NO_MATCH;
 	case SPF_NONE:
-		return ends(code, because(r, SPF_PERMERROR, "%.*s is included and has no SPF record", SLICE_PRINTF(name)));
+		return ends(code,
+			    because(r, SPF_PERMERROR, "%.*s is included and has no SPF record",
+				    SLICE_PRINTF(name)));
 	case SPF_TEMPERROR:
 	case SPF_PERMERROR:
 		break;
@@ -287,11 +314,13 @@ static bool count_lookup(struct run *r, enum spf_code *code)
 {
 	if (++r->out->lookups <= SPF_LOOKUPS_MAX)
 		return true;
-	*code = because(r, SPF_PERMERROR, "it asks DNS for more than %u terms (RFC 7208 4.6.4)", SPF_LOOKUPS_MAX);
+	*code = because(r, SPF_PERMERROR, "it asks DNS for more than %u terms (RFC 7208 4.6.4)",
+			SPF_LOOKUPS_MAX);
 	return false;
 }
 
-static enum match match_term(struct run *r, const struct spf_term *t, struct slice domain, enum spf_code *code)
+static enum match match_term(struct run *r, const struct spf_term *t, struct slice domain,
+			     enum spf_code *code)
 {
 	const struct ip *client = &r->spf->ask.client;
 	struct slice name;
@@ -301,14 +330,19 @@ static enum match match_term(struct run *r, const struct spf_term *t, struct sli
 		if (!count_lookup(r, code))
 			return ENDS;
 		if (!target_of(r, t->domain, domain, &name, &full))
-			return full ? ends(code, because(r, SPF_TEMPERROR, "no memory for its names")) : ENDS;
+			return full ? ends(code,
+					   because(r, SPF_TEMPERROR, "no memory for its names"))
+				    : ENDS;
 	}
 	switch (t->mechanism) {
 	case SPF_ALL:
 		return MATCH;
 	case SPF_IP4:
 	case SPF_IP6:
-		return ip_in_network(client, &t->network, t->mechanism == SPF_IP6 ? t->bits6 : t->bits4) ? MATCH : NO_MATCH;
+		return ip_in_network(client, &t->network,
+				     t->mechanism == SPF_IP6 ? t->bits6 : t->bits4)
+			       ? MATCH
+			       : NO_MATCH;
 	case SPF_A:
 		return match_address(r, t, name, code);
 	case SPF_MX:
@@ -325,7 +359,8 @@ static enum match match_term(struct run *r, const struct spf_term *t, struct sli
 
 /* ---- records ---- */
 
-/* Notes as wanted what the terms behind this one may ask for, as far as it is known now: so DNS is asked for all of a record at once. */
+/* Notes as wanted what the terms behind this one may ask for, as far as it is known now: so DNS is
+ * asked for all of a record at once. */
 static void ask_ahead(struct run *r, const struct spf_record *record, size_t i, struct slice domain)
 {
 	unsigned left = SPF_LOOKUPS_MAX > r->out->lookups ? SPF_LOOKUPS_MAX - r->out->lookups : 0;
@@ -340,12 +375,13 @@ static void ask_ahead(struct run *r, const struct spf_record *record, size_t i, 
 		if (!asks_dns(t->mechanism) || t->mechanism == SPF_PTR)
 			continue;
 		left--;
-		if (spf_macro_needs_name(t->domain) || !target_of(r, t->domain, domain, &name, &full))
+		if (spf_macro_needs_name(t->domain) ||
+		    !target_of(r, t->domain, domain, &name, &full))
 			continue;
 		(void)answers_get(r->answers, name,
-				  t->mechanism == SPF_MX        ? DNS_MX
+				  t->mechanism == SPF_MX	? DNS_MX
 				  : t->mechanism == SPF_INCLUDE ? DNS_TXT
-				  : t->mechanism == SPF_EXISTS  ? DNS_A
+				  : t->mechanism == SPF_EXISTS	? DNS_A
 								: address_type(r));
 	}
 }
@@ -362,7 +398,8 @@ static bool find_record(struct run *r, struct slice domain, struct slice *text, 
 	if (a == NULL)
 		return false;
 	if (a->outcome == DNS_FAILED) {
-		*code = because(r, SPF_TEMPERROR, "DNS did not answer for %.*s", SLICE_PRINTF(domain));
+		*code = because(r, SPF_TEMPERROR, "DNS did not answer for %.*s",
+				SLICE_PRINTF(domain));
 		return false;
 	}
 	records = a->records;
@@ -375,7 +412,8 @@ static bool find_record(struct run *r, struct slice domain, struct slice *text, 
 	if (n == 0)
 		*code = because(r, SPF_NONE, "%.*s has no SPF record", SLICE_PRINTF(domain));
 	else if (n > 1)
-		*code = because(r, SPF_PERMERROR, "%.*s has more than one SPF record", SLICE_PRINTF(domain));
+		*code = because(r, SPF_PERMERROR, "%.*s has more than one SPF record",
+				SLICE_PRINTF(domain));
 	return n == 1;
 }
 
@@ -402,10 +440,12 @@ static void explain(struct run *r, const struct spf_record *record, struct slice
 	struct buf text;
 	bool full;
 
-	if (record->exp.n == 0 || !target_of(r, record->exp, domain, &name, &full) || (a = get(r, name, DNS_TXT)) == NULL)
+	if (record->exp.n == 0 || !target_of(r, record->exp, domain, &name, &full) ||
+	    (a = get(r, name, DNS_TXT)) == NULL)
 		return;
 	records = a->records;
-	if (!answer_next(&records, &txt) || answer_next(&records, &more) || !spf_macro_string_is_sound(txt.data, true))
+	if (!answer_next(&records, &txt) || answer_next(&records, &more) ||
+	    !spf_macro_string_is_sound(txt.data, true))
 		return;
 	r->macros.domain = domain;
 	if (spf_macro_needs_name(txt.data)) {
@@ -413,12 +453,14 @@ static void explain(struct run *r, const struct spf_record *record, struct slice
 		r->macros.validated = name.n > 0 ? name : SLICE("unknown");
 	}
 	buf_init(&text, EXPANDED_BYTES);
-	if (!spf_macro_expand(txt.data, &r->macros, &text) || !arena_copy(&r->spf->arena, buf_slice(&text), &r->out->explanation, NULL))
+	if (!spf_macro_expand(txt.data, &r->macros, &text) ||
+	    !arena_copy(&r->spf->arena, buf_slice(&text), &r->out->explanation, NULL))
 		r->out->explanation = SLICE_EMPTY;
 	buf_fini(&text);
 }
 
-static enum spf_code redirected(struct run *r, const struct spf_record *record, struct slice domain, bool outermost)
+static enum spf_code redirected(struct run *r, const struct spf_record *record, struct slice domain,
+				bool outermost)
 {
 	enum spf_code code;
 	struct slice name;
@@ -431,17 +473,20 @@ static enum spf_code redirected(struct run *r, const struct spf_record *record, 
 	step(r, "redirect to %.*s", SLICE_PRINTF(name));
 	code = check_host(r, name, outermost);
 	if (!r->waiting && code == SPF_NONE)
-		return because(r, SPF_PERMERROR, "%.*s redirects to %.*s, which has no SPF record", SLICE_PRINTF(domain), SLICE_PRINTF(name));
+		return because(r, SPF_PERMERROR, "%.*s redirects to %.*s, which has no SPF record",
+			       SLICE_PRINTF(domain), SLICE_PRINTF(name));
 	return code;
 }
 
-static enum spf_code matched(struct run *r, const struct spf_record *record, const struct spf_term *t, struct slice domain, bool outermost)
+static enum spf_code matched(struct run *r, const struct spf_record *record,
+			     const struct spf_term *t, struct slice domain, bool outermost)
 {
 	enum spf_code code = of_qualifier(t->qualifier);
 	char client[IP_TEXT_MAX];
 
 	step(r, "%.*s matches: %s", SLICE_PRINTF(t->text), spf_code_name(code));
-	because(r, code, "%.*s in the record of %.*s matches %s", SLICE_PRINTF(slice_head(t->text, 120)), SLICE_PRINTF(domain),
+	because(r, code, "%.*s in the record of %.*s matches %s",
+		SLICE_PRINTF(slice_head(t->text, 120)), SLICE_PRINTF(domain),
 		ip_text(&r->spf->ask.client, client));
 	if (outermost) {
 		r->out->mechanism = t->text;
@@ -451,7 +496,8 @@ static enum spf_code matched(struct run *r, const struct spf_record *record, con
 	return code;
 }
 
-static enum spf_code evaluate(struct run *r, const struct spf_record *record, struct slice domain, bool outermost)
+static enum spf_code evaluate(struct run *r, const struct spf_record *record, struct slice domain,
+			      bool outermost)
 {
 	enum spf_code code = SPF_NONE;
 
@@ -468,7 +514,8 @@ static enum spf_code evaluate(struct run *r, const struct spf_record *record, st
 	}
 	if (record->redirect.n > 0)
 		return redirected(r, record, domain, outermost);
-	return because(r, SPF_NEUTRAL, "nothing in the record of %.*s matches", SLICE_PRINTF(domain));
+	return because(r, SPF_NEUTRAL, "nothing in the record of %.*s matches",
+		       SLICE_PRINTF(domain));
 }
 
 /* RFC 7208 4.3: labels of 1 to 63 octets, at least two of them; no address. */
@@ -498,13 +545,15 @@ static enum spf_code check_host(struct run *r, struct slice domain, bool outermo
 	enum spf_code code;
 
 	if (!is_checkable(domain))
-		return because(r, SPF_NONE, "%.*s is no domain that can have an SPF record", SLICE_PRINTF(slice_head(domain, 100)));
+		return because(r, SPF_NONE, "%.*s is no domain that can have an SPF record",
+			       SLICE_PRINTF(slice_head(domain, 100)));
 	if (!find_record(r, domain, &text, &code))
 		return code;
 	step(r, "%.*s: %.*s", SLICE_PRINTF(domain), SLICE_PRINTF(text));
 	if (spf_record_parse(text, &r->spf->arena, &record, &why))
 		return evaluate(r, &record, domain, outermost);
-	return because(r, why.class == FAULT_PERMANENT ? SPF_PERMERROR : SPF_TEMPERROR, "the record of %.*s: %s", SLICE_PRINTF(domain), why.text);
+	return because(r, why.class == FAULT_PERMANENT ? SPF_PERMERROR : SPF_TEMPERROR,
+		       "the record of %.*s: %s", SLICE_PRINTF(domain), why.text);
 }
 
 /* ---- the check ---- */

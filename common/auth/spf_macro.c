@@ -10,7 +10,7 @@ struct macro {
 	char letter; /* lower case */
 	bool escape; /* it was written in upper case: the value is URL-escaped */
 	bool reverse;
-	unsigned n_parts; /* 0: all */
+	unsigned n_parts;	 /* 0: all */
 	struct slice delimiters; /* empty: "." */
 };
 
@@ -22,7 +22,8 @@ static bool macro_parse(struct slice s, bool explanation, struct macro *m)
 	if (s.n == 0)
 		return false;
 	*m = (struct macro){.letter = ascii_lower(s.p[0]), .escape = ascii_is_upper(s.p[0])};
-	if (memchr(explanation ? "slodiphcrtv" : "slodiphv", m->letter, explanation ? 11 : 8) == NULL)
+	if (memchr(explanation ? "slodiphcrtv" : "slodiphv", m->letter, explanation ? 11 : 8) ==
+	    NULL)
 		return false;
 	if (i < s.n && ascii_is_digit(s.p[i])) {
 		while (i < s.n && ascii_is_digit(s.p[i])) {
@@ -47,7 +48,8 @@ static bool macro_parse(struct slice s, bool explanation, struct macro *m)
 /* What *literal says where it is no octet to be copied. */
 enum { IS_MACRO = '\0', IS_ESCAPED_BLANK = '\1' };
 
-/* One piece of a macro-string at the beginning of *rest: an octet as it is (*literal), or a macro. False: neither. */
+/* One piece of a macro-string at the beginning of *rest: an octet as it is (*literal), or a macro.
+ * False: neither. */
 static bool piece_next(struct slice *rest, bool explanation, char *literal, struct macro *m)
 {
 	char c = rest->p[0];
@@ -56,7 +58,8 @@ static bool piece_next(struct slice *rest, bool explanation, char *literal, stru
 	*literal = c;
 	if (c != '%') {
 		*rest = slice_tail(*rest, 1);
-		return c >= '!' && c <= '~'; /* macro-literal; an explanation's blanks are taken before */
+		return c >= '!' &&
+		       c <= '~'; /* macro-literal; an explanation's blanks are taken before */
 	}
 	if (rest->n < 2)
 		return false;
@@ -124,7 +127,8 @@ static bool append_address(const struct ip *ip, bool dotted, struct buf *out)
 	if (!dotted || ip->family != 6)
 		return buf_append_cstr(out, ip_text(ip, text));
 	for (size_t i = 0; i < 16; i++)
-		ok &= buf_printf(out, "%s%X.%X", i > 0 ? "." : "", ip->octets[i] >> 4, ip->octets[i] & 15);
+		ok &= buf_printf(out, "%s%X.%X", i > 0 ? "." : "", ip->octets[i] >> 4,
+				 ip->octets[i] & 15);
 	return ok;
 }
 

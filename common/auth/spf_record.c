@@ -34,7 +34,8 @@ static bool is_toplabel(struct slice label)
 		letter = letter || ascii_is_alpha(c);
 		hyphen = hyphen || c == '-';
 	}
-	return label.n > 0 && label.p[0] != '-' && label.p[label.n - 1] != '-' && (letter || hyphen);
+	return label.n > 0 && label.p[0] != '-' && label.p[label.n - 1] != '-' &&
+	       (letter || hyphen);
 }
 
 /* s is sound. A '}' may also be a literal: then no "%{" stands before it. */
@@ -123,7 +124,8 @@ static bool optional_domain(struct slice rest, struct slice *domain)
 static bool network(struct slice rest, bool six, struct spf_term *t)
 {
 	struct slice address = slice_tail(rest, 1), digits;
-	bool has_dots = slice_find(address, '.') != SIZE_MAX, has_colons = slice_find(address, ':') != SIZE_MAX;
+	bool has_dots = slice_find(address, '.') != SIZE_MAX,
+	     has_colons = slice_find(address, ':') != SIZE_MAX;
 	size_t slash = slice_find(address, '/');
 
 	t->bits4 = 32;
@@ -147,8 +149,9 @@ static const struct {
 	struct slice name;
 	enum spf_mechanism mechanism;
 } mechanisms[] = {
-	{{"all", 3}, SPF_ALL}, {{"include", 7}, SPF_INCLUDE}, {{"a", 1}, SPF_A},       {{"mx", 2}, SPF_MX},
-	{{"ptr", 3}, SPF_PTR}, {{"ip4", 3}, SPF_IP4},         {{"ip6", 3}, SPF_IP6}, {{"exists", 6}, SPF_EXISTS},
+	{{"all", 3}, SPF_ALL}, {{"include", 7}, SPF_INCLUDE}, {{"a", 1}, SPF_A},
+	{{"mx", 2}, SPF_MX},   {{"ptr", 3}, SPF_PTR},	      {{"ip4", 3}, SPF_IP4},
+	{{"ip6", 3}, SPF_IP6}, {{"exists", 6}, SPF_EXISTS},
 };
 
 /* The letters, digits and signs of a name at the beginning. */
@@ -156,7 +159,8 @@ static size_t name_length(struct slice s)
 {
 	size_t n = 0;
 
-	while (n < s.n && (ascii_is_alnum(s.p[n]) || s.p[n] == '-' || s.p[n] == '_' || s.p[n] == '.'))
+	while (n < s.n &&
+	       (ascii_is_alnum(s.p[n]) || s.p[n] == '-' || s.p[n] == '_' || s.p[n] == '.'))
 		n++;
 	return n > 0 && ascii_is_alpha(s.p[0]) ? n : 0;
 }
@@ -171,7 +175,8 @@ static bool mechanism_rest(struct spf_term *t, struct slice rest)
 		return rest.n > 0 && optional_domain(rest, &t->domain);
 	case SPF_A:
 	case SPF_MX:
-		return cut_dual_cidr(&rest, &t->bits4, &t->bits6) && optional_domain(rest, &t->domain);
+		return cut_dual_cidr(&rest, &t->bits4, &t->bits6) &&
+		       optional_domain(rest, &t->domain);
 	case SPF_PTR:
 		return optional_domain(rest, &t->domain);
 	case SPF_IP4:
@@ -198,7 +203,8 @@ static bool mechanism_parse(struct slice text, struct spf_term *t, struct fault 
 		if (!slice_equal_nocase(name, mechanisms[i].name))
 			continue;
 		t->mechanism = mechanisms[i].mechanism;
-		return mechanism_rest(t, slice_tail(rest, n)) || refuse(why, text, "is not written as its mechanism is");
+		return mechanism_rest(t, slice_tail(rest, n)) ||
+		       refuse(why, text, "is not written as its mechanism is");
 	}
 	return refuse(why, text, "is no mechanism");
 }
@@ -215,14 +221,16 @@ static bool modifier_parse(struct slice text, size_t n, struct spf_record *r, st
 	else if (slice_equal_nocase(name, SLICE("exp")))
 		place = &r->exp;
 	if (place == NULL) /* unknown ones are ignored, but they are written as macro-strings */
-		return spf_macro_string_is_sound(value, false) || refuse(why, text, "is not written as a modifier is");
+		return spf_macro_string_is_sound(value, false) ||
+		       refuse(why, text, "is not written as a modifier is");
 	if (place->n > 0)
 		return refuse(why, text, "stands there twice");
 	*place = value;
 	return is_domain_spec(value) || refuse(why, text, "names no domain");
 }
 
-bool spf_record_parse(struct slice text, struct arena *arena, struct spf_record *out, struct fault *why)
+bool spf_record_parse(struct slice text, struct arena *arena, struct spf_record *out,
+		      struct fault *why)
 {
 	struct slice rest = slice_tail(text, 6), term;
 	size_t n_max = 1, n;

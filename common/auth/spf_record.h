@@ -1,5 +1,5 @@
-/* common/auth/spf_record.h: the SPF record as text, read whole before anything in it counts (RFC 7208 4.6), and its macros (7).
- * Touches: nothing. */
+/* common/auth/spf_record.h: the SPF record as text, read whole before anything in it counts (RFC
+ * 7208 4.6), and its macros (7). Touches: nothing. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,8 +16,8 @@ struct fault;
 enum spf_mechanism { SPF_ALL, SPF_INCLUDE, SPF_A, SPF_MX, SPF_PTR, SPF_IP4, SPF_IP6, SPF_EXISTS };
 
 struct spf_term {
-	struct slice text;   /* as published, with its qualifier */
-	char qualifier;      /* one of + - ~ ? */
+	struct slice text; /* as published, with its qualifier */
+	char qualifier;	   /* one of + - ~ ? */
 	enum spf_mechanism mechanism;
 	struct slice domain; /* a domain-spec with its macros; empty: none was given */
 	struct ip network;   /* ip4, ip6; family 0: an address that no client can have */
@@ -33,10 +33,13 @@ struct spf_record {
 
 /* Is this TXT record one of SPF (RFC 7208 4.5)? */
 bool spf_record_is(struct slice text);
-/* Reads it; out points into text and arena. Fails, permanent: the sentence says which term is wrong (permerror); temporary: the arena is full. */
-MUST_USE bool spf_record_parse(struct slice text, struct arena *arena, struct spf_record *out, struct fault *why);
+/* Reads it; out points into text and arena. Fails, permanent: the sentence says which term is wrong
+ * (permerror); temporary: the arena is full. */
+MUST_USE bool spf_record_parse(struct slice text, struct arena *arena, struct spf_record *out,
+			       struct fault *why);
 
-/* What a macro's letter stands for. The address as RFC 7208 7.3 writes it (i), readable (c); p: the validated name of the client. */
+/* What a macro's letter stands for. The address as RFC 7208 7.3 writes it (i), readable (c); p: the
+ * validated name of the client. */
 struct spf_macros {
 	struct slice sender, local_part, sender_domain, domain, helo, receiver, validated;
 	struct ip client;

@@ -34,7 +34,8 @@ static bool is_name(struct slice s)
 static bool is_value(struct slice s)
 {
 	for (size_t i = 0; i < s.n; i++) {
-		if (s.p[i] == '\r' && i + 2 < s.n && s.p[i + 1] == '\n' && ascii_is_space(s.p[i + 2]))
+		if (s.p[i] == '\r' && i + 2 < s.n && s.p[i + 1] == '\n' &&
+		    ascii_is_space(s.p[i + 2]))
 			i += 2;
 		else if (ascii_is_control(s.p[i]) && s.p[i] != '\t')
 			return false;
@@ -123,7 +124,8 @@ bool tags_number(struct slice value, unsigned digits, uint64_t *out)
 	for (size_t i = 0; i < value.n; i++) {
 		if (!ascii_is_digit(value.p[i]))
 			return false;
-		n = n > (UINT64_MAX - 9) / 10 ? UINT64_MAX - 9 : n * 10 + (uint64_t)(value.p[i] - '0');
+		n = n > (UINT64_MAX - 9) / 10 ? UINT64_MAX - 9
+					      : n * 10 + (uint64_t)(value.p[i] - '0');
 	}
 	*out = n;
 	return true;

@@ -1,5 +1,5 @@
-/* common/auth/tags.h: tag lists, "v=1; a=rsa-sha256; …" (RFC 6376 3.2), as signatures, keys and policies are written.
- * Touches: nothing. */
+/* common/auth/tags.h: tag lists, "v=1; a=rsa-sha256; …" (RFC 6376 3.2), as signatures, keys and
+ * policies are written. Touches: nothing. */
 #pragma once
 
 #include <stdbool.h>
@@ -33,7 +33,8 @@ const struct tag *tags_find(const struct tags *t, const char *name);
 MUST_USE bool tags_item(struct slice *rest, struct slice *item);
 /* Is word among the items (case does not count)? */
 bool tags_has(struct slice list, struct slice word);
-/* Decodes base64 with folds and blanks anywhere in it. False: it is none, or empty, or there is no room. */
+/* Decodes base64 with folds and blanks anywhere in it. False: it is none, or empty, or there is no
+ * room. */
 MUST_USE bool tags_base64(struct slice value, struct buf *out);
 /* A number of at most max digits. */
 MUST_USE bool tags_number(struct slice value, unsigned digits, uint64_t *out);

@@ -133,3 +133,34 @@ bool ip_is_unspecified(const struct ip *ip)
 
 	return ip->family != 0 && memcmp(ip->octets, zeros, sizeof(zeros)) == 0;
 }
+
+/* Clears what stands behind the first bits. */
+static void clear_host(struct ip *ip, unsigned bits)
+{
+	for (unsigned i = 0; i < 16; i++) {
+		unsigned left = bits > 8 * i ? bits - 8 * i : 0;
+
+		if (left < 8)
+			ip->octets[i] &= (uint8_t)(0xff00u >> left);
+	}
+}
+
+bool network_parse(struct slice s, struct ip *network, unsigned *bits, struct fault *why)
+{
+	size_t slash = slice_find(s, '/');
+	char text[IP_TEXT_MAX];
+	struct ip given;
+	uint64_t n;
+
+	if (!ip_parse(slice_head(s, slash), &given) || (slash != SIZE_MAX && !number_u64(slice_tail(s, slash + 1), given.family == 4 ? 32 : 128, &n))) {
+		fault_set(why, "5.5.4", "\"%.*s\" is no network; right would be 192.0.2.0/24, 2001:db8::/32 or 192.0.2.1", SLICE_PRINTF(s));
+		return false;
+	}
+	*bits = slash != SIZE_MAX ? (unsigned)n : given.family == 4 ? 32 : 128;
+	*network = given;
+	clear_host(network, *bits);
+	if (ip_equal(network, &given))
+		return true;
+	fault_set(why, "5.5.4", "\"%.*s\" names a host in its network; right would be %s/%u", SLICE_PRINTF(s), ip_text(network, text), *bits);
+	return false;
+}

@@ -24,6 +24,9 @@ MUST_USE bool ip_parse(struct slice s, struct ip *out);
 /* Writes the shortest usual form, terminated; "none" for family 0. Returns out. */
 const char *ip_text(const struct ip *ip, char out[IP_TEXT_MAX]);
 bool ip_equal(const struct ip *a, const struct ip *b);
+/* "192.0.2.0/24", "2001:db8::/32", or an address alone, which is a network of one. Fails, permanent: it is none, or bits behind the
+ * network's are set; the sentence says what would be right. */
+MUST_USE bool network_parse(struct slice s, struct ip *network, unsigned *bits, struct fault *why);
 /* The first bits of both are the same, and the families. */
 bool ip_in_network(const struct ip *ip, const struct ip *network, unsigned bits);
 bool ip_is_loopback(const struct ip *ip);

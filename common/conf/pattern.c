@@ -100,6 +100,19 @@ static bool dns_server_matches(struct slice text, struct fault *why)
 	return false;
 }
 
+/* "192.0.2.1 192.0.2.0/24 2001:db8::/32". */
+static bool networks_match(struct slice text, struct fault *why)
+{
+	struct ip network;
+	struct slice word;
+	unsigned bits;
+
+	while (slice_word(&text, &word))
+		if (!network_parse(word, &network, &bits, why))
+			return false;
+	return true;
+}
+
 /* "X-Spam-Flag: YES": a field's name (RFC 5322 2.2), a colon, the beginning of its value. */
 static bool field_matches(struct slice text, struct fault *why)
 {
@@ -122,6 +135,8 @@ bool pattern_matches(const char *pattern, struct slice text, struct fault *why)
 		return listener_parse(text, &listener, why);
 	if (slice_equal(name, SLICE("dns_server")))
 		return dns_server_matches(text, why);
+	if (slice_equal(name, SLICE("networks")))
+		return networks_match(text, why);
 	if (slice_equal(name, SLICE("field")))
 		return field_matches(text, why);
 	if (slice_equal(name, SLICE("domain")) && !is_domain(text)) {

@@ -107,6 +107,33 @@
 		"accepted.")                                                                                              \
 	SETTING(quota_full, CHOICE, "temporary", "temporary|permanent", "", ON_RELOAD, ALL,                               \
 		"What a sender hears of a mailbox without room: 452 4.2.2, try again, or 552 5.2.2, give up.")            \
+	SETTING(check_sender, BOOL, "yes", "", "", ON_RELOAD, ALL,                                                        \
+		"Whether it is checked who sent what other hosts bring: SPF, DKIM, DMARC and ARC. What users, relays "    \
+		"and this host itself send is not checked.")                                                              \
+	SETTING(check_exempt, TEXT, "127.0.0.0/8 ::1", "networks", "", ON_RELOAD, ALL,                                    \
+		"Client addresses and networks, as 192.0.2.0/24, with blanks between, whose mail is not checked.")        \
+	SETTING(check_name, TEXT, "", "domain", "", ON_RELOAD, ALL,                                                       \
+		"The name under which Authentication-Results fields are written (RFC 8601 2.5); such fields that come "   \
+		"from elsewhere are removed. Empty: hostname.")                                                           \
+	SETTING(check_received_spf, BOOL, "no", "", "", ON_RELOAD, ALL,                                                   \
+		"Whether a Received-SPF field (RFC 7208 9.1) is written too.")                                            \
+	SETTING(check_dns_failed, CHOICE, "pass", "pass|defer", "", ON_RELOAD, ALL,                                       \
+		"What becomes of a message that cannot be checked because DNS does not answer: it passes, or 451 and "    \
+		"another try.")                                                                                           \
+	SETTING(dmarc_reject, CHOICE, "reject", "reject|spam|tag", "", ON_RELOAD, ALL,                                    \
+		"What becomes of a message whose author's domain asks to reject it: that, the mailbox spam, or no "       \
+		"more than a field that says so.")                                                                        \
+	SETTING(dmarc_quarantine, CHOICE, "spam", "reject|spam|tag", "", ON_RELOAD, ALL,                                  \
+		"The same where the domain asks for quarantine.")                                                         \
+	SETTING(dmarc_organization, CHOICE, "tree", "tree|psl", "", ON_RELOAD, ALL,                                       \
+		"How a domain's organization is found: by the walk up the tree of DNS (RFC 9989), or by the list of "     \
+		"public suffixes (RFC 7489).")                                                                            \
+	SETTING(spf_fail, CHOICE, "tag", "reject|spam|tag", "", ON_RELOAD, ALL,                                           \
+		"What becomes of a message whose client may not send as its reverse-path's domain, as that says (SPF "    \
+		"fail).")                                                                                                 \
+	SETTING(arc_trusted, LINES, "", "domain", "", ON_RELOAD, ALL,                                                     \
+		"A line each: a domain whose ARC seal is believed: a message that it had found good by DMARC stays "      \
+		"good.")                                                                                                  \
 	SETTING(spam_header, LINES, "", "field", "", ON_RELOAD, ALL,                                                      \
 		"A line each: NAME: BEGINNING. A message with such a header field is spam and goes to the mailbox "       \
 		"spam of those who have one.")                                                                            \
@@ -202,6 +229,10 @@ enum auth_sender_choice { AUTH_SENDER_OWN, AUTH_SENDER_ANY };
 enum local_sender_choice { LOCAL_SENDER_RELAYS, LOCAL_SENDER_SPF };
 enum null_sender_choice { NULL_SENDER_ACCEPT, NULL_SENDER_REJECT };
 enum quota_full_choice { QUOTA_FULL_TEMPORARY, QUOTA_FULL_PERMANENT };
+enum check_dns_failed_choice { CHECK_DNS_FAILED_PASS, CHECK_DNS_FAILED_DEFER };
+/* spf_fail, dmarc_reject, dmarc_quarantine */
+enum check_choice { CHECK_REJECT, CHECK_SPAM, CHECK_TAG };
+enum dmarc_organization_choice { DMARC_ORGANIZATION_TREE, DMARC_ORGANIZATION_PSL };
 enum envelope_from_choice { ENVELOPE_FROM_ENVELOPE, ENVELOPE_FROM_HEADER };
 
 struct slices {

@@ -33,6 +33,7 @@
 	EVENT(recipient_refused, INFO, "RCPT was refused.")                                                           \
 	EVENT(message_refused, INFO, "The message was refused at the end of its data.")                               \
 	EVENT(command_refused, INFO, "A command was refused that is no MAIL, RCPT or AUTH.")                          \
+	EVENT(verified, INFO, "It was checked who sent a message (SPF, DKIM, DMARC, ARC).")                           \
 	EVENT(received, INFO, "A message is safe in the spool; from here on it is ours.")                             \
 	EVENT(session_step, DEBUG, "A session goes from one step to the next.")                                       \
 	/* the queue */                                                                                               \
@@ -109,4 +110,9 @@
 	KEY(delay_ms, "Milliseconds since the message was received.")                          \
 	KEY(took_ms, "How long it took.")                                                      \
 	KEY(server, "A server: PostgreSQL's host, a name server.")                             \
+	KEY(spf, "What SPF comes to, RFC 7208 2.6.")                                           \
+	KEY(dkim, "What DKIM comes to; of several signatures the best.")                       \
+	KEY(dmarc, "What DMARC comes to.")                                                     \
+	KEY(arc, "What ARC comes to.")                                                         \
+	KEY(author_domain, "The domain of the address in From.")                               \
 	KEY(errors, "How many mistakes.")

@@ -4,56 +4,62 @@
 #include "common/base/fault.h"
 #include "common/mail/header.h"
 
-/* The length of the line at the beginning, with its CR LF if it has one. */
-static size_t line_length(struct slice s)
+/* Where the line that begins at `at` ends, its LF included. */
+static size_t line_end(struct slice s, size_t at)
 {
-	size_t end = slice_find_slice(s, SLICE("\r\n"));
+	size_t lf = slice_find(slice_tail(s, at), '\n');
 
-	return end == SIZE_MAX ? s.n : end + 2;
+	return lf == SIZE_MAX ? s.n : at + lf + 1;
 }
 
-/* The field at the beginning of s, with the lines that are folded; 0: there is none. */
-static size_t field_length(struct slice s)
+bool field_next(struct slice *rest, struct slice *field, struct slice *name)
 {
-	size_t n = line_length(s);
+	size_t end = line_end(*rest, 0), n = header_name_length(slice_head(*rest, end));
 
-	if (n == 0 || header_name_length(slice_head(s, n)) == SIZE_MAX)
-		return 0;
-	while (n < s.n && ascii_is_space(s.p[n]) && slice_ends(slice_head(s, n), SLICE("\r\n")))
-		n += line_length(slice_tail(s, n));
-	return n;
+	if (n == SIZE_MAX)
+		return false;
+	while (end < rest->n && ascii_is_space(rest->p[end]))
+		end = line_end(*rest, end);
+	*field = slice_head(*rest, end);
+	*name = slice_head(*field, n);
+	*rest = slice_tail(*rest, end);
+	return true;
+}
+
+struct slice field_value(struct slice field)
+{
+	return slice_trim(slice_tail(field, slice_find(field, ':') + 1));
 }
 
 static size_t count_fields(struct slice message)
 {
-	size_t n = 0, length;
+	struct slice field, name;
+	size_t n = 0;
 
-	while ((length = field_length(message)) > 0) {
-		message = slice_tail(message, length);
+	while (field_next(&message, &field, &name))
 		n++;
-	}
 	return n;
 }
 
 bool fields_read(struct slice message, struct arena *arena, struct fields *out, struct fault *why)
 {
-	size_t n = count_fields(message), length;
+	size_t n = count_fields(message);
+	struct slice rest = message, field, name;
 
 	*out = (struct fields){0};
 	if (n > 0 && (out->all = arena_alloc(arena, n * sizeof(*out->all), why)) == NULL)
 		return false;
-	while (out->n < n && (length = field_length(message)) > 0) {
+	while (field_next(&rest, &field, &name)) {
 		struct field *f = &out->all[out->n++];
 
-		f->raw = slice_head(message, length);
-		if (slice_ends(f->raw, SLICE("\r\n")))
-			f->raw.n -= 2;
-		f->name = slice_head(f->raw, header_name_length(f->raw));
-		f->value = slice_tail(f->raw, slice_find(f->raw, ':') + 1);
-		message = slice_tail(message, length);
-		out->length += length;
+		if (slice_ends(field, SLICE("\r\n")))
+			field.n -= 2;
+		*f = (struct field){.name = name,
+				    .raw = field,
+				    .value = slice_tail(field, slice_find(field, ':') + 1)};
 	}
-	if (slice_starts(message, SLICE("\r\n")))
+	out->length = message.n - rest.n;
+	if (slice_starts(rest, SLICE("\r\n")))
 		out->length += 2;
 	return true;
 }

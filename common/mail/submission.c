@@ -1,35 +1,6 @@
 #include "common/mail/submission.h"
 
-#include "common/base/ascii.h"
 #include "common/base/clock.h"
-#include "common/mail/header.h"
-
-/* Where the line that begins at `at` ends, its LF included. */
-static size_t line_end(struct slice s, size_t at)
-{
-	size_t lf = slice_find(slice_tail(s, at), '\n');
-
-	return lf == SIZE_MAX ? s.n : at + lf + 1;
-}
-
-bool field_next(struct slice *rest, struct slice *field, struct slice *name)
-{
-	size_t end = line_end(*rest, 0), n = header_name_length(slice_head(*rest, end));
-
-	if (n == SIZE_MAX)
-		return false;
-	while (end < rest->n && ascii_is_space(rest->p[end]))
-		end = line_end(*rest, end);
-	*field = slice_head(*rest, end);
-	*name = slice_head(*field, n);
-	*rest = slice_tail(*rest, end);
-	return true;
-}
-
-struct slice field_value(struct slice field)
-{
-	return slice_trim(slice_tail(field, slice_find(field, ':') + 1));
-}
 
 bool submission_hides(struct slice name)
 {

@@ -1,6 +1,5 @@
 /* common/mail/submission.h: a message that enters the mail system here (RFC 6409 8): Date and
- * Message-ID are added where they are missing, Bcc goes. And how a header in memory is cut into
- * fields.
+ * Message-ID are added where they are missing, Bcc goes.
  * Touches: nothing. Lines end in CR LF.
  *
  * Nothing else is changed, and what is added stands in front of all fields, so that a signature
@@ -13,13 +12,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/slice.h"
-
-/* Cuts the first field off *rest: with its folded lines and its last CR LF; name without colon.
- * False: the header is over, and *rest stands at the empty line, or at the line that can be no
- * field's and so belongs to the body (as in header.h), or is empty. */
-bool field_next(struct slice *rest, struct slice *field, struct slice *name);
-/* What stands behind the colon, without the blanks and line ends around it. */
-struct slice field_value(struct slice field);
+#include "common/mail/fields.h"
 
 struct submission {
 	bool has_from, has_date, has_message_id, has_bcc;

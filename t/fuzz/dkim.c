@@ -1,5 +1,6 @@
-/* t/fuzz/dkim.c: a message with signatures, whatever it is, ends in verdicts, and says the same in pieces as whole. The key record stands before the
- * first NUL of the input, the message behind it. */
+/* t/fuzz/dkim.c: a message with signatures, whatever it is, ends in verdicts, and says the same in
+ * pieces as whole. The key record stands before the first NUL of the input, the message behind it.
+ */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,7 +27,8 @@ static void answer_all(struct answers *answers, struct slice record)
 	buf_fini(&records);
 }
 
-static void run(struct slice message, struct slice record, size_t piece, enum dkim_code codes[DKIM_SIGNATURES_SEEN_MAX])
+static void run(struct slice message, struct slice record, size_t piece,
+		enum dkim_code codes[DKIM_SIGNATURES_SEEN_MAX])
 {
 	struct canon_bodies bodies;
 	struct answers answers;
@@ -38,7 +40,8 @@ static void run(struct slice message, struct slice record, size_t piece, enum dk
 	arena_init(&arena, 16 << 20);
 	answers_init(&answers, 1 << 20);
 	canon_bodies_init(&bodies);
-	if (!fields_read(message, &arena, &fields, NULL) || !dkim_begin(&d, &fields, 1000, &bodies, &answers, &arena, NULL))
+	if (!fields_read(message, &arena, &fields, NULL) ||
+	    !dkim_begin(&d, &fields, 1000, &bodies, &answers, &arena, NULL))
 		abort();
 	for (body = slice_tail(message, fields.length); body.n > 0; body = slice_tail(body, piece))
 		canon_bodies_feed(&bodies, slice_head(body, piece));
@@ -54,7 +57,8 @@ static void run(struct slice message, struct slice record, size_t piece, enum dk
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	enum dkim_code whole[DKIM_SIGNATURES_SEEN_MAX] = {DKIM_OK}, pieces[DKIM_SIGNATURES_SEEN_MAX] = {DKIM_OK};
+	enum dkim_code whole[DKIM_SIGNATURES_SEEN_MAX] = {DKIM_OK},
+		       pieces[DKIM_SIGNATURES_SEEN_MAX] = {DKIM_OK};
 	struct slice message = slice_of(data, size), record;
 
 	if (!slice_cut(&message, '\0', &record) || record.n > 60000)

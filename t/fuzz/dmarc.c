@@ -1,5 +1,5 @@
-/* t/fuzz/dmarc.c: a policy record and a From field, whatever they are, end in a verdict. The record stands before the first NUL of the input, the field
- * behind it. */
+/* t/fuzz/dmarc.c: a policy record and a From field, whatever they are, end in a verdict. The record
+ * stands before the first NUL of the input, the field behind it. */
 #include <stdint.h>
 #include <stdlib.h>
 

@@ -1,5 +1,6 @@
-/* t/fuzz/spf.c: a domain's SPF record, whatever it is, ends in a result: the input is the record, and behind a NUL the sender. Every
- * other name has an address and no record; nothing is asked for without end. */
+/* t/fuzz/spf.c: a domain's SPF record, whatever it is, ends in a result: the input is the record,
+ * and behind a NUL the sender. Every other name has an address and no record; nothing is asked for
+ * without end. */
 #include <stdint.h>
 #include <stdlib.h>
 
@@ -11,7 +12,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void answer(struct answers *answers, struct slice name, uint16_t type, struct slice record)
 {
-	struct ipc_dns_record r = {.type = type, .name = SLICE("host.example.org"), .data = record, .address = {.family = 4}};
+	struct ipc_dns_record r = {.type = type,
+				   .name = SLICE("host.example.org"),
+				   .data = record,
+				   .address = {.family = 4}};
 	struct answer a = {.outcome = type == DNS_AAAA ? DNS_NO_DATA : DNS_OK};
 	struct buf records;
 
@@ -25,7 +29,8 @@ static void answer(struct answers *answers, struct slice name, uint16_t type, st
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct slice sender = slice_of(data, size), record, name;
-	struct spf_ask ask = {.client = {.family = 4, .octets = {192, 0, 2, 1}}, .helo = SLICE("h.example")};
+	struct spf_ask ask = {.client = {.family = 4, .octets = {192, 0, 2, 1}},
+			      .helo = SLICE("h.example")};
 	struct answers answers;
 	struct spf_result r;
 	unsigned rounds = 0;

@@ -1,4 +1,5 @@
-/* The canonical forms of RFC 6376 3.4, over its own examples (3.4.5) and in pieces of any size; and tag lists. */
+/* The canonical forms of RFC 6376 3.4, over its own examples (3.4.5) and in pieces of any size; and
+ * tag lists. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -59,7 +60,8 @@ static void assert_body(enum canon c, const char *body, const char *expected, ui
 
 		canon_bodies_init(&b);
 		place = canon_bodies_want(&b, c, limit);
-		assert_int_equal(canon_bodies_want(&b, c, limit), place); /* one digest for all who want the same */
+		assert_int_equal(canon_bodies_want(&b, c, limit),
+				 place); /* one digest for all who want the same */
 		while (rest.n > 0) {
 			canon_bodies_feed(&b, slice_head(rest, piece));
 			rest = slice_tail(rest, piece);

@@ -35,7 +35,11 @@ static uint16_t type_of(struct slice type)
 	static const struct {
 		const char *name;
 		uint16_t type;
-	} types[] = {{"TXT", DNS_TXT}, {"A", DNS_A}, {"AAAA", DNS_AAAA}, {"MX", DNS_MX}, {"PTR", DNS_PTR}};
+	} types[] = {{"TXT", DNS_TXT},
+		     {"A", DNS_A},
+		     {"AAAA", DNS_AAAA},
+		     {"MX", DNS_MX},
+		     {"PTR", DNS_PTR}};
 
 	for (size_t i = 0; i < ARRAY_LENGTH(types); i++)
 		if (slice_equal(type, slice_of_cstr(types[i].name)))
@@ -116,8 +120,10 @@ static void check_line(struct slice line, struct slice rest)
 	answers_init(&answers, ANSWERS_BYTES);
 	spf_init(&spf, &ask, NULL);
 	run(&spf, &answers, &r);
-	if (!slice_equal(slice_of_cstr(spf_code_name(r.code)), result) || (rest.n > 0 && !slice_equal(rest, r.explanation)))
-		fail_msg("%.*s: got %s (%s) \"%.*s\"", SLICE_PRINTF(line), spf_code_name(r.code), r.reason, SLICE_PRINTF(r.explanation));
+	if (!slice_equal(slice_of_cstr(spf_code_name(r.code)), result) ||
+	    (rest.n > 0 && !slice_equal(rest, r.explanation)))
+		fail_msg("%.*s: got %s (%s) \"%.*s\"", SLICE_PRINTF(line), spf_code_name(r.code),
+			 r.reason, SLICE_PRINTF(r.explanation));
 	spf_fini(&spf);
 	answers_fini(&answers);
 }
@@ -160,7 +166,9 @@ static void all_that_a_record_names_is_asked_for_at_once(void **state)
 
 	(void)state;
 	n_zone = 0;
-	world("example.org", "TXT", "v=spf1 a:a.example.org a:b.example.org mx:c.example.org include:d.example.org exists:e.example.org -all");
+	world("example.org", "TXT",
+	      "v=spf1 a:a.example.org a:b.example.org mx:c.example.org include:d.example.org "
+	      "exists:e.example.org -all");
 	world("a.example.org", "A", "192.0.2.1");
 	world("b.example.org", "A", "192.0.2.2");
 	world("c.example.org", "MX", "b.example.org");
@@ -169,7 +177,8 @@ static void all_that_a_record_names_is_asked_for_at_once(void **state)
 	assert_true(ip_parse(SLICE("192.0.2.9"), &ask.client));
 	answers_init(&answers, ANSWERS_BYTES);
 	spf_init(&spf, &ask, NULL);
-	assert_int_equal(run(&spf, &answers, &r), 2); /* the record; all the rest, for b's address is wanted already */
+	assert_int_equal(run(&spf, &answers, &r),
+			 2); /* the record; all the rest, for b's address is wanted already */
 	assert_int_equal(r.code, SPF_PASS);
 	spf_fini(&spf);
 	answers_fini(&answers);
@@ -186,7 +195,8 @@ static void too_many_questions_are_a_failure_for_now(void **state)
 		snprintf(name, sizeof(name), "n%u.example", i);
 		assert_null(answers_get(&answers, slice_of_cstr(name), DNS_A));
 	}
-	assert_int_equal(answers_get(&answers, SLICE("one.more.example"), DNS_A)->outcome, DNS_FAILED);
+	assert_int_equal(answers_get(&answers, SLICE("one.more.example"), DNS_A)->outcome,
+			 DNS_FAILED);
 	answers_fini(&answers);
 }
 
@@ -209,7 +219,12 @@ static void names_are_the_same_in_any_case_and_with_a_dot(void **state)
 	answers_put(&answers, name, type, &a);
 	assert_int_equal(answers_get(&answers, SLICE("example.org"), DNS_MX)->outcome, DNS_OK);
 	assert_int_equal(answers_get(&answers, SLICE("a..example"), DNS_MX)->outcome, DNS_NO_NAME);
-	assert_int_equal(answers_get(&answers, SLICE("a123456789012345678901234567890123456789012345678901234567890123.example"), DNS_A)->outcome, DNS_NO_NAME);
+	assert_int_equal(answers_get(&answers,
+				     SLICE("a123456789012345678901234567890123456789012345678901234"
+					   "567890123.example"),
+				     DNS_A)
+				 ->outcome,
+			 DNS_NO_NAME);
 	answers_fini(&answers);
 }
 

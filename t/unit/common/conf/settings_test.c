@@ -238,17 +238,17 @@ static const char *other_value(const struct setting_description *d)
 {
 	switch (d->type) {
 	case TEXT:
-		return strcmp(d->min, "path") == 0 ? "/some/where else" : strcmp(d->min, "domain") == 0 ? "mail.example.org" : "a = 'b' # c";
+		return strcmp(d->min, "path") == 0 ? "/some/where else" : strcmp(d->min, "domain") == 0 ? "mail.example.org" : strcmp(d->min, "networks") == 0 ? "192.0.2.0/24 2001:db8::1" : "a = 'b' # c";
 	case NUMBER:
 	case SIZE:
 	case DURATION:
 		return strcmp(d->max, d->default_text) == 0 ? d->min : d->max;
 	case BOOL:
 		return strcmp(d->default_text, "yes") == 0 ? "no" : "yes";
-	case CHOICE:
-		return strrchr(d->min, '|') + 1;
+	case CHOICE: /* the last word; where that is the default, as with what a check leads to, another */
+		return strcmp(strrchr(d->min, '|') + 1, d->default_text) != 0 ? strrchr(d->min, '|') + 1 : "reject";
 	case LINES:
-		return strcmp(d->min, "listener") == 0 ? "[::1]:2525 submission implicit" : "192.0.2.53:5353 trusted";
+		return strcmp(d->min, "listener") == 0 ? "[::1]:2525 submission implicit" : strcmp(d->min, "domain") == 0 ? "lists.example.org" : "192.0.2.53:5353 trusted";
 	}
 	return "";
 }
@@ -328,7 +328,7 @@ static void what_is_printed_is_all_or_what_differs(void **state)
 	buf_fini(&out);
 	assert_int_equal(lines_of(changed, SETTINGS_PRINT_ALL, &out), n_setting_descriptions);
 	buf_fini(&out);
-	assert_int_equal(lines_of(defaults, SETTINGS_PRINT_ALL, &out), n_setting_descriptions - 3); /* listen, dns_servers and spam_header have no line */
+	assert_int_equal(lines_of(defaults, SETTINGS_PRINT_ALL, &out), n_setting_descriptions - 4); /* listen, dns_servers, spam_header and arc_trusted have no line */
 	assert_int_equal(slice_find_slice(buf_slice(&out), SLICE(" \n")), SIZE_MAX);
 	buf_fini(&out);
 	assert_int_equal(lines_of(defaults, SETTINGS_PRINT_CHANGED, &out), 0);

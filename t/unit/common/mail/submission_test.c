@@ -28,8 +28,8 @@ static void expect_fields(const char *message, const char *names, const char *re
 static void fields_are_cut_with_their_folds(void **state)
 {
 	(void)state;
-	expect_fields("To: a,\r\n\tb\r\n c\r\nX :y\r\n\r\nbody: no\r\n",
-		      "To=a,\r\n\tb\r\n c|X=y|", "\r\nbody: no\r\n");
+	expect_fields("To: a,\r\n\tb\r\n c\r\nX :y\r\n\r\nbody: no\r\n", "To=a,\r\n\tb\r\n c|X=y|",
+		      "\r\nbody: no\r\n");
 	expect_fields("A: 1\r\nB: 2", "A=1|B=2|", "");
 	expect_fields("A: 1\r\nno field\r\n", "A=1|", "no field\r\n");
 	expect_fields(" folded without a field\r\n", "", " folded without a field\r\n");
@@ -42,8 +42,8 @@ static void expect_added(const char *message, const char *added)
 	struct buf out;
 
 	buf_init(&out, 4096);
-	assert_true(submission_append_missing(&s, SLICE("06ed"), SLICE("mx.test.com"), AT_US,
-					      &out));
+	assert_true(
+		submission_append_missing(&s, SLICE("06ed"), SLICE("mx.test.com"), AT_US, &out));
 	assert_string_equal(buf_cstr(&out), added);
 	buf_fini(&out);
 }
