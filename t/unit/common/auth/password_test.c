@@ -23,7 +23,7 @@ static void check_vector(struct slice line)
 static void passwords_are_what_the_vectors_say(void **state)
 {
 	(void)state;
-	each_vector("t/vectors/auth/passwords", 35, check_vector);
+	each_vector("t/vectors/auth/passwords", 63, check_vector);
 }
 
 static void a_password_with_a_nul_is_wrong(void **state)
@@ -70,6 +70,49 @@ static void what_is_no_password_is_not_made_one(void **state)
 	buf_fini(&out);
 }
 
+static void weak_forms_are_told_from_strong_ones(void **state)
+{
+	static const char *const weak[] = {
+		"0ffe1abd1a08215353c233d6e009613e95eec4253832a761af28ff37ac5a150c",
+		"{SHA256.HEX}0ffe1abd1a08215353c233d6e009613e95eec4253832a761af28ff37ac5a150c",
+		"{sha256.hex}0ffe1abd1a08215353c233d6e009613e95eec4253832a761af28ff37ac5a150c",
+		"{CRYPT}abhfCpXqd4GrI",
+		"{CRYPT}$1$yriRHEnt$Q53sJAtwwJbxEvn4o2fO7.",
+		"{CRYPT}$5$1f64DoTOLDO5zEff$9evPwIr3qojj0JJtBlWjKS6wOaLniqRXbXhk.0ftcK5",
+		"{SCRAM-SHA-256}4095,salt,key,key",
+	};
+	static const char *const strong[] = {
+		"{SCRAM-SHA-256}4096,salt,key,key",
+		"{SCRAM-SHA-256}15000,salt,key,key",
+		"{SHA512-CRYPT}$6$salt$hash",
+		"{BLF-CRYPT}$2y$05$hash",
+		"{CRYPT}$6$salt$hash",
+		"{CRYPT}$2b$05$hash",
+		"{CRYPT}$y$j9T$salt$hash",
+		"{ARGON2ID}$argon2id$v=19$m=65536,t=3,p=1$salt$hash",
+		"{ARGON2I}$argon2i$v=19$m=32768,t=4,p=1$salt$hash",
+		"{UNKNOWN}hash",
+		"",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LENGTH(weak); i++)
+		assert_false(password_is_strong(slice_of_cstr(weak[i])));
+	for (size_t i = 0; i < ARRAY_LENGTH(strong); i++)
+		assert_true(password_is_strong(slice_of_cstr(strong[i])));
+}
+
+static void a_made_password_is_strong(void **state)
+{
+	struct buf out;
+
+	(void)state;
+	buf_init(&out, 1024);
+	assert_true(password_make(SLICE("a secret"), &out, NULL));
+	assert_true(password_is_strong(buf_slice(&out)));
+	buf_fini(&out);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -77,6 +120,8 @@ int main(void)
 		cmocka_unit_test(a_password_with_a_nul_is_wrong),
 		cmocka_unit_test(a_made_password_is_right_and_no_other_is),
 		cmocka_unit_test(what_is_no_password_is_not_made_one),
+		cmocka_unit_test(weak_forms_are_told_from_strong_ones),
+		cmocka_unit_test(a_made_password_is_strong),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
