@@ -228,6 +228,7 @@ enum tls_minimum_choice { TLS_MINIMUM_1_2, TLS_MINIMUM_1_3 };
 enum auth_sender_choice { AUTH_SENDER_OWN, AUTH_SENDER_ANY };
 enum local_sender_choice { LOCAL_SENDER_RELAYS, LOCAL_SENDER_SPF };
 enum null_sender_choice { NULL_SENDER_ACCEPT, NULL_SENDER_REJECT };
+enum delivered_to_choice { DELIVERED_TO_ONE, DELIVERED_TO_ALWAYS, DELIVERED_TO_NEVER };
 enum quota_full_choice { QUOTA_FULL_TEMPORARY, QUOTA_FULL_PERMANENT };
 enum check_dns_failed_choice { CHECK_DNS_FAILED_PASS, CHECK_DNS_FAILED_DEFER };
 /* spf_fail, dmarc_reject, dmarc_quarantine */
