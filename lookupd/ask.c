@@ -7,6 +7,7 @@
 #include "common/base/memory.h"
 #include "common/event/pool.h"
 #include "common/log/log.h"
+#include "lookupd/dkim.h"
 #include "lookupd/explain.h"
 #include "lookupd/login.h"
 #include "common/auth/password.h"
@@ -23,10 +24,12 @@ struct ask {
 	struct ipc_request *request;
 	struct lookup lookup;
 	struct slice password;
+	struct slice selector, digest; /* of a signature that is wanted */
 	union {
 		struct recipient recipient;
 		struct routing routing;
 		struct login login;
+		struct dkim_lookup dkim;
 		struct explain *explain; /* rare and large */
 	};
 	size_t used;
@@ -129,6 +132,52 @@ void ask_recipient(struct lookupd *d, struct ipc_request *request, const struct 
 	a->recipient.reverse_path = ask_copy(a, m->reverse_path);
 	a->recipient.forward_path = ask_copy(a, m->forward_path);
 	ask_start(a, recipient_evaluate, recipient_done);
+}
+
+/* ---- keys that sign mail ---- */
+
+static void dkim_keys_done(struct lookup *l, void *arg UNUSED, const struct fault *why)
+{
+	struct ask *a = CONTAINER_OF(l, struct ask, lookup);
+
+	if (why != NULL)
+		ipc_answer_fault(a->request, why);
+	else
+		dkim_answer_keys(a->request, &a->dkim);
+	ask_destroy(a);
+}
+
+void ask_dkim_keys(struct lookupd *d, struct ipc_request *request, const struct ipc_dkim_keys_ask *m)
+{
+	struct ask *a = ask_create(d, request, m->domain.n);
+
+	if (a == NULL)
+		return;
+	a->dkim.domain = ask_copy(a, m->domain);
+	ask_start(a, dkim_evaluate, dkim_keys_done);
+}
+
+static void dkim_sign_done(struct lookup *l, void *arg UNUSED, const struct fault *why)
+{
+	struct ask *a = CONTAINER_OF(l, struct ask, lookup);
+
+	if (why != NULL)
+		ipc_answer_fault(a->request, why);
+	else
+		dkim_answer_signature(a->d, a->request, &a->dkim, a->selector, a->digest);
+	ask_destroy(a);
+}
+
+void ask_dkim_signature(struct lookupd *d, struct ipc_request *request, const struct ipc_dkim_sign_ask *m)
+{
+	struct ask *a = ask_create(d, request, m->domain.n + m->selector.n + m->digest.n);
+
+	if (a == NULL)
+		return;
+	a->dkim.domain = ask_copy(a, m->domain);
+	a->selector = ask_copy(a, m->selector);
+	a->digest = ask_copy(a, m->digest);
+	ask_start(a, dkim_evaluate, dkim_sign_done);
 }
 
 /* ---- routes ---- */

@@ -47,10 +47,12 @@ void changes_apply(struct cache *cache, struct slice payload)
 		return;
 	key = rest;
 	at = slice_find_last(key, '@');
-	if (slice_equal(table, SLICE("self")) || slice_equal(table, SLICE("dkim_keys")))
+	if (slice_equal(table, SLICE("self")))
 		return;
 	if (slice_equal(table, SLICE("relays"))) {
 		drop_kinds_of(cache, QUERY_relay);
+	} else if (slice_equal(table, SLICE("dkim_keys"))) {
+		drop_kinds_of(cache, QUERY_dkim);
 	} else if (slice_equal(table, SLICE("routes"))) {
 		drop_kinds_of(cache, QUERY_route);
 	} else if (slice_equal(table, SLICE("domains")) && key.n > 0) {

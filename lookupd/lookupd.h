@@ -41,6 +41,8 @@ struct lookupd {
 void ask_recipient(struct lookupd *d, struct ipc_request *request, const struct ipc_rcpt_ask *m);
 void ask_route(struct lookupd *d, struct ipc_request *request, const struct ipc_route_ask *m);
 void ask_login(struct lookupd *d, struct ipc_request *request, const struct ipc_auth_ask *m);
+void ask_dkim_keys(struct lookupd *d, struct ipc_request *request, const struct ipc_dkim_keys_ask *m);
+void ask_dkim_signature(struct lookupd *d, struct ipc_request *request, const struct ipc_dkim_sign_ask *m);
 /* With what `tassis explain` shows: explain.h's lines. */
 void ask_explain(struct lookupd *d, struct ipc_request *request, struct slice address);
 /* Ends those that wait, with a temporary fault. */

@@ -262,6 +262,10 @@ static void lookupd_handler(void *arg, struct ipc_request *request, const struct
 		ask_route(d, request, &m->route_ask);
 	} else if (m->type == IPC_TYPE_auth_ask) {
 		ask_login(d, request, &m->auth_ask);
+	} else if (m->type == IPC_TYPE_dkim_keys_ask) {
+		ask_dkim_keys(d, request, &m->dkim_keys_ask);
+	} else if (m->type == IPC_TYPE_dkim_sign_ask) {
+		ask_dkim_signature(d, request, &m->dkim_sign_ask);
 	} else if (m->type == IPC_TYPE_sign_ask) {
 		keys_sign(d->keys, request, &m->sign_ask);
 	} else if (m->type == IPC_TYPE_tickets_ask) {

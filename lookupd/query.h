@@ -35,7 +35,11 @@
 	Q(route, 2,                                                                                            \
 	  "SELECT host, port, mx, tls, username, password FROM routes "                                        \
 	  "WHERE domain IN ($1, '*') AND sender_domain IN ($2, '*') "                                          \
-	  "ORDER BY domain = '*', sender_domain = '*' LIMIT 1")
+	  "ORDER BY domain = '*', sender_domain = '*' LIMIT 1")                                                \
+	/* domain → selector, algorithm, private key in PEM; a row each */                                     \
+	Q(dkim, 1,                                                                                             \
+	  "SELECT selector, algorithm, private_key FROM dkim_keys "                                            \
+	  "WHERE domain = $1 AND state = 'active' ORDER BY algorithm DESC, selector LIMIT 8")
 
 /* What the explanation of an address asks beside (explain.h), where the query of that name is not replaced: then nobody knows which rows there are.
  *	Q(name, n_params, sql, of) */
@@ -71,6 +75,7 @@ enum column_relays_of { RELAYS_OF_NETWORK, RELAYS_OF_DOMAIN };
 enum column_routes_of {
 	ROUTES_OF_DOMAIN, ROUTES_OF_SENDER_DOMAIN, ROUTES_OF_HOST, ROUTES_OF_PORT, ROUTES_OF_MX, ROUTES_OF_TLS, ROUTES_OF_USERNAME
 };
+enum column_dkim { DKIM_SELECTOR, DKIM_ALGORITHM, DKIM_PRIVATE_KEY };
 enum column_route { ROUTE_HOST, ROUTE_PORT, ROUTE_MX, ROUTE_TLS, ROUTE_USERNAME, ROUTE_PASSWORD };
 
 struct query_description {

@@ -12,13 +12,14 @@
 #include "smtpd/handover.h"
 #include "smtpd/inspection.h"
 #include "smtpd/policy.h"
+#include "smtpd/signing.h"
 #include "smtpd/smtpd.h"
 #include "smtpd/submission.h"
 #include "smtpd/transaction.h"
 #include "smtpd/verbs.h"
 #include "smtpd/verification.h"
 
-enum { FRONT_BYTES = 8192 };
+enum { FRONT_BYTES = 65536 }; /* with the signatures of a domain that has many keys */
 
 /* The message that ended with the transaction, refused. */
 static enum next refuse_message(struct session *s, struct slice id, const struct reply *no)
@@ -104,7 +105,7 @@ enum next verb_data(struct session *s, struct slice argument)
 		return session_refuse_command(s, &r);
 	t->received_us = loop_wall_us(s->smtpd->loop);
 	inspection_begin(s);
-	if (!encode_envelope(s, t, &why) ||
+	if (!signing_begin(s, &why) || !encode_envelope(s, t, &why) ||
 	    !spool_writer_begin(&s->smtpd->place, t->id, t->received_us, buf_slice(&t->envelope),
 				writer_ready, s, &t->writer, &why)) {
 		reply_set_fault(&r, 452, &why);
@@ -153,6 +154,7 @@ static void look_at(struct session *s, struct slice run)
 	}
 	header_feed(&t->header, run);
 	verification_take(s, run);
+	signing_take(s, run);
 	if (t->size_bytes > conf->message_size_max)
 		swallow(t, CONTENT_TOO_BIG);
 	else if (t->header.n_received > conf->received_max)
@@ -278,7 +280,7 @@ static bool commit(struct session *s, struct fault *why)
 	if (!renew_envelope(s, s->transaction, why))
 		return false;
 	buf_init(&front, FRONT_BYTES + buf_length(&s->transaction->kept_header));
-	ok = append_trace(s, s->transaction, &front) && submission_append(s, &front, &skip) &&
+	ok = signing_append(s, &front) && append_trace(s, s->transaction, &front) && submission_append(s, &front, &skip) &&
 	     verification_append(s, &front, &skip);
 	if (!ok)
 		fault_set(why, "4.3.1", "no memory for the trace fields");
@@ -296,6 +298,28 @@ static enum next hand_over(struct session *s)
 		return session_wait(s, STEP_committed);
 	reply_set_fault(&no, 452, &why);
 	return refuse_message(s, transaction_id(s->transaction), &no);
+}
+
+/* The last thing before it is committed: nothing of it changes any more. */
+static enum next sign(struct session *s)
+{
+	struct reply no;
+
+	switch (signing_go_on(s)) {
+	case SIGNING_WAITS:
+		return session_wait(s, STEP_signed);
+	case SIGNING_DONE:
+		return hand_over(s);
+	case SIGNING_FAILED:
+		break;
+	}
+	reply_set(&no, 451, "4.7.5", "the message cannot be signed now; try again later");
+	return refuse_message(s, transaction_id(s->transaction), &no);
+}
+
+enum next step_signed(struct session *s)
+{
+	return sign(s);
 }
 
 /* envelope_from: the reverse-path is the header's, if the sender may use that. */
@@ -337,7 +361,7 @@ enum next step_sender_answered(struct session *s)
 		return refuse_message(s, transaction_id(t), &no);
 	t->reverse_path = reverse_path;
 	t->envelope_is_old = true;
-	return hand_over(s);
+	return sign(s);
 }
 
 /* The envelope as the header and the checks want it. */
@@ -346,7 +370,7 @@ static enum next settle_envelope(struct session *s)
 	s->transaction->envelope_is_old = s->transaction->spam;
 	if (inspection_reverse_path(s).n > 0)
 		return ask_about(s, inspection_reverse_path(s));
-	return hand_over(s);
+	return sign(s);
 }
 
 /* Who sent it is known, or is waited for; waited: it has been before. */

@@ -17,7 +17,7 @@
  *	command → rcpt_answered [→ spf_answered] [→ quota_answered] → command  RCPT
  *	command → auth_response → auth_answered → command     AUTH
  *	command → encrypted → command                         STARTTLS
- *	command → content ⇄ content_full [→ verified] [→ sender_answered] → committed → handed → command   DATA
+ *	command → content ⇄ content_full [→ verified] [→ sender_answered] [→ signed] → committed → handed → command   DATA
  *	any → closing → lingering → (end) */
 #pragma once
 
@@ -70,6 +70,7 @@ enum over { OVER_TELL, OVER_END, OVER_RUN };
 	X(content_full, WAKE_NOTED, 0, OVER_END)                                                   \
 	X(verified, WAKE_NOTED, conf->smtp_lookup_timeout, OVER_RUN)                               \
 	X(sender_answered, WAKE_ANSWER, conf->smtp_lookup_timeout, OVER_RUN)                       \
+	X(signed, WAKE_ANSWER, conf->smtp_lookup_timeout, OVER_RUN)                                \
 	X(committed, WAKE_NOTED, 0, OVER_END)                                                      \
 	X(handed, WAKE_NOTED, QUEUED_LIMIT_MS, OVER_RUN)                                           \
 	X(closing, WAKE_SENT, CLOSING_LIMIT_MS, OVER_END)                                          \

@@ -6,6 +6,7 @@
 #include "common/spool/writer.h"
 #include "smtpd/session.h"
 #include "smtpd/smtpd.h"
+#include "smtpd/signing.h"
 #include "smtpd/submission.h"
 #include "smtpd/verification.h"
 
@@ -36,6 +37,7 @@ void transaction_destroy(struct transaction *t)
 	if (t == NULL)
 		return;
 	spool_writer_abort(t->writer);
+	signing_destroy(t->signing);
 	verification_destroy(t->verification);
 	header_fini(&t->header);
 	from_field_fini(&t->from);

@@ -22,6 +22,7 @@
 #define KEPT_HEADER_MAX ((size_t)256 << 10)
 
 struct session;
+struct signing;
 struct spool_writer;
 struct verification;
 
@@ -58,6 +59,7 @@ struct transaction {
 	bool spam;		/* a field says so */
 	struct buf kept_header; /* of a submission, and where it is checked who sent the message: the
 				   header as it came, and what came with its end */
+	struct signing *signing;	   /* NULL: it is not signed */
 	struct verification *verification; /* NULL: it is not checked */
 	struct spool_writer *writer; /* NULL: not begun, or what comes is swallowed */
 	struct buf envelope;	     /* encoded */

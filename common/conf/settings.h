@@ -61,6 +61,8 @@
 	SETTING(query_alias, TEXT, "", "", "", ON_RELOAD, ALL, "Replaces the query for an alias.")                         \
 	SETTING(query_relay, TEXT, "", "", "", ON_RELOAD, ALL, "Replaces the query for a relay.")                          \
 	SETTING(query_route, TEXT, "", "", "", ON_RELOAD, ALL, "Replaces the query for a route.")                          \
+	SETTING(query_dkim, TEXT, "", "", "", ON_RELOAD, ALL,                                                             \
+		"Replaces the query for the keys that sign a domain's mail.")                                             \
 	SETTING(dns_servers, LINES, "", "dns_server", "", ON_RELOAD, ALL,                                                 \
 		"A line each: ADDRESS or ADDRESS:PORT, with the word trusted behind it where its AD bit counts. None: those " \
 		"of /etc/resolv.conf.")                                                                                     \
@@ -107,6 +109,12 @@
 		"accepted.")                                                                                              \
 	SETTING(quota_full, CHOICE, "temporary", "temporary|permanent", "", ON_RELOAD, ALL,                               \
 		"What a sender hears of a mailbox without room: 452 4.2.2, try again, or 552 5.2.2, give up.")            \
+	SETTING(dkim_sign, BOOL, "yes", "", "", ON_RELOAD, ALL,                                                           \
+		"Whether what users and programs of this host submit is signed (DKIM), where the domain of its author "   \
+		"has active keys: tassis dkim.")                                                                          \
+	SETTING(dkim_fields, TEXT, "From Sender Reply-To To Cc Subject Date Message-ID In-Reply-To References MIME-Version Content-Type Content-Transfer-Encoding List-Unsubscribe List-Unsubscribe-Post", "", "", ON_RELOAD, ALL, \
+		"The header fields that are signed, where they are there. From is always signed, once more often than "   \
+		"it stands there, so that none can be added.")                                                            \
 	SETTING(check_sender, BOOL, "yes", "", "", ON_RELOAD, ALL,                                                        \
 		"Whether it is checked who sent what other hosts bring: SPF, DKIM, DMARC and ARC. What users, relays "    \
 		"and this host itself send is not checked.")                                                              \

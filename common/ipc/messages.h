@@ -74,6 +74,11 @@
 /* A signature by the private key whose public half has this SHA-256 (of its SubjectPublicKeyInfo). scheme: enum tls_scheme; input is the digest. */
 #define IPC_SIGN_ASK(F) F(octets, key_id, 32) F(u8, scheme) F(text, digest, 32) F(octets, input, 16384)
 #define IPC_SIGN_ANSWER(F) F(octets, signature, 1024)
+/* The active keys of a domain, for signing mail (RFC 6376): keys holds dkim_selector records. */
+#define IPC_DKIM_KEYS_ASK(F) F(text, domain, IPC_HOST_MAX)
+#define IPC_DKIM_KEYS_ANSWER(F) F(octets, keys, 65536)
+/* A signature by one of them over the SHA-256 of the canonical header; the answer is sign_answer. */
+#define IPC_DKIM_SIGN_ASK(F) F(text, domain, IPC_HOST_MAX) F(text, selector, IPC_HOST_MAX) F(octets, digest, 32)
 /* Session ticket keys: the newest first, each 80 octets: name 16, AES-256 key 32, HMAC-SHA-256 key 32. valid_ms: ask again after. */
 #define IPC_TICKETS_ASK(F) F(u8, group)
 #define IPC_TICKETS_ANSWER(F) F(octets, keys, 400) F(u64, valid_ms)
@@ -142,12 +147,15 @@
 	M(32, auth_ask, SMTPD, LOOKUPD, IPC_AUTH_ASK) \
 	M(33, auth_answer, LOOKUPD, SMTPD, IPC_AUTH_ANSWER) \
 	M(34, sign_ask, SMTPD | REMOTE, LOOKUPD, IPC_SIGN_ASK) \
-	M(35, sign_answer, LOOKUPD, SMTPD | REMOTE, IPC_SIGN_ANSWER) \
+	M(35, sign_answer, LOOKUPD, SMTPD | REMOTE | QUEUED, IPC_SIGN_ANSWER) \
 	M(36, tickets_ask, SMTPD, LOOKUPD, IPC_TICKETS_ASK) \
 	M(37, tickets_answer, LOOKUPD, SMTPD, IPC_TICKETS_ANSWER) \
 	M(38, route_ask, QUEUED, LOOKUPD, IPC_ROUTE_ASK) \
 	M(39, route_answer, LOOKUPD, QUEUED, IPC_ROUTE_ANSWER) \
 	M(40, failure_ask, SMTPD, LOOKUPD, IPC_FAILURE_ASK) \
+	M(41, dkim_keys_ask, SMTPD | QUEUED, LOOKUPD, IPC_DKIM_KEYS_ASK) \
+	M(42, dkim_keys_answer, LOOKUPD, SMTPD | QUEUED, IPC_DKIM_KEYS_ANSWER) \
+	M(43, dkim_sign_ask, SMTPD | QUEUED, LOOKUPD, IPC_DKIM_SIGN_ASK) \
 	M(50, message_ask, SMTPD, QUEUED, IPC_MESSAGE_ASK) \
 	M(51, again_ask, SMTPD, QUEUED, IPC_AGAIN_ASK) \
 	M(60, deliver_ask, QUEUED, LOCAL | REMOTE, IPC_DELIVER_ASK) \
@@ -188,7 +196,11 @@
 	F(text, forward_path, IPC_PATH_MAX) F(u8, state) F(u32, n_attempts) F(u64, last_attempt_us) F(text, status, 12) \
 	F(text, reply, IPC_REPLY_MAX) F(text, host, IPC_HOST_MAX)
 
+/* ed25519: else RSA. */
+#define IPC_DKIM_SELECTOR(F) F(text, selector, IPC_HOST_MAX) F(flag, ed25519)
+
 #define IPC_RECORDS(R) \
+	R(dkim_selector, IPC_DKIM_SELECTOR) \
 	R(route_target, IPC_ROUTE_TARGET) \
 	R(deliver_recipient, IPC_DELIVER_RECIPIENT) \
 	R(deliver_result, IPC_DELIVER_RESULT) \
