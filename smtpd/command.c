@@ -103,7 +103,7 @@ enum next verb_ehlo(struct session *s, struct slice argument)
 		  "%.*s\nSIZE %llu\n8BITMIME\nPIPELINING\nENHANCEDSTATUSCODES%s%s\nHELP",
 		  SLICE_PRINTF(conf->hostname), (unsigned long long)conf->message_size_max,
 		  encryption_is_offered(s) ? "\nSTARTTLS" : "",
-		  session_offers_auth(s) ? "\nAUTH PLAIN" : "");
+		  session_offers_auth(s) ? "\nAUTH PLAIN LOGIN" : "");
 	session_reply(s, &r);
 	return session_command(s);
 }

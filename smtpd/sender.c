@@ -23,8 +23,11 @@ static bool may_begin(const struct session *s, struct reply *no)
 		reply_set(no, 503, "5.5.1", "say EHLO first");
 	else if (s->transaction != NULL)
 		reply_set(no, 503, "5.5.1", "a transaction is under way; RSET ends it");
-	else if (s->smtpd->submission && s->user.n == 0 && !s->trusted)
+	else if (s->smtpd->submission && s->user.n == 0 && !s->trusted &&
+		 session_could_offer_auth(s))
 		reply_set(no, 530, "5.7.0", "log in first");
+	else if (s->smtpd->submission && s->user.n == 0 && !s->trusted)
+		reply_set(no, 550, "5.7.1", "mail is taken of users here, and nobody can log in");
 	else
 		return true;
 	return false;

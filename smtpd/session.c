@@ -152,9 +152,16 @@ enum next session_close(struct session *s, const struct reply *r, const char *wh
 
 /* ---- what the client sends ---- */
 
+/* Is the line that is awaited a client's answer within AUTH? */
+static bool awaits_auth_line(const struct session *s)
+{
+	return s->step == STEP_auth_response || s->step == STEP_auth_user ||
+	       s->step == STEP_auth_password;
+}
+
 static size_t line_limit(const struct session *s)
 {
-	return s->step == STEP_auth_response ? AUTH_LINE_BYTES : COMMAND_LINE_BYTES;
+	return awaits_auth_line(s) ? AUTH_LINE_BYTES : COMMAND_LINE_BYTES;
 }
 
 enum session_line session_take_line(struct session *s, struct slice *line)
@@ -163,7 +170,7 @@ enum session_line session_take_line(struct session *s, struct slice *line)
 	size_t lf = slice_find(input, '\n');
 
 	if (lf == SIZE_MAX) {
-		s->auth_line = s->step == STEP_auth_response;
+		s->auth_line = awaits_auth_line(s);
 		return SESSION_LINE_TOO_LONG;
 	}
 	s->taken_bytes = (uint32_t)lf + 1;
@@ -461,11 +468,16 @@ bool session_keep(struct session *s, struct slice value, struct slice *kept, str
 	return slice_equal(value, *kept) || arena_copy(&s->arena, value, kept, why);
 }
 
+static bool auth_is_done_here(const struct session *s)
+{
+	return s->smtpd->submission && !s->trusted && smtpd_settings(s->smtpd)->smtp_auth;
+}
+
 /* RFC 4954 4: a password never goes over a network in the clear. Without any TLS at a listener,
  * only from this host. */
 bool session_offers_auth(const struct session *s)
 {
-	if (!s->smtpd->submission)
+	if (!auth_is_done_here(s))
 		return false;
 	return stream_is_tls(&s->stream) ||
 	       (s->tls == LISTENER_TLS_NONE && ip_is_loopback(&s->address));
@@ -474,6 +486,6 @@ bool session_offers_auth(const struct session *s)
 bool session_could_offer_auth(const struct session *s)
 {
 	return session_offers_auth(s) ||
-	       (s->smtpd->submission &&
+	       (auth_is_done_here(s) &&
 		(s->tls == LISTENER_TLS_STARTTLS || s->tls == LISTENER_TLS_REQUIRED));
 }

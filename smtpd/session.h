@@ -15,7 +15,9 @@
  *	connected ─┬─(implicit TLS)→ encrypted ─┐
  *	           └────────────────────────────┴→ command ←──────────────── skip_line
  *	command → rcpt_answered [→ spf_answered] [→ quota_answered] → command  RCPT
- *	command → auth_response → auth_answered → command     AUTH
+ *	command → auth_response → auth_answered → command     AUTH PLAIN
+ *	command → auth_user → auth_password → auth_answered → command     AUTH LOGIN
+ *	auth_answered → auth_counted → auth_held → command    a wrong login
  *	command → encrypted → command                         STARTTLS
  *	command → content ⇄ content_full [→ verified] [→ sender_answered] [→ signed] → committed → handed → command   DATA
  *	any → closing → lingering → (end) */
@@ -46,6 +48,8 @@ struct transaction;
 #define HANDSHAKE_LIMIT_MS 60000
 #define QUEUED_LIMIT_MS 1000 /* how long 250 waits for a window at queued */
 #define QUOTA_LIMIT_MS 2000  /* a client is not kept waiting for what delivery tells, too */
+#define COUNT_LIMIT_MS 2000  /* how long lookupd may take to count a wrong login */
+#define AUTH_HOLD_MAX_MS 600000 /* auth_failure_wait_max ends there */
 #define CLOSING_LIMIT_MS 30000
 #define LINGER_LIMIT_MS 3000
 
@@ -55,7 +59,7 @@ enum wake { WAKE_LINE, WAKE_INPUT, WAKE_NOTED, WAKE_ANSWER, WAKE_SENT };
  * run (s->limit_over is set). */
 enum over { OVER_TELL, OVER_END, OVER_RUN };
 
-/*	X(step, woken by, limit_ms (0: none), when it is over); conf: the settings */
+/*	X(step, woken by, limit_ms (0: none), when it is over); conf: the settings, s: the session */
 #define SESSION_STEPS(X)                                                                           \
 	X(connected, WAKE_NOTED, 0, OVER_END)                                                      \
 	X(encrypted, WAKE_NOTED, HANDSHAKE_LIMIT_MS, OVER_END)                                     \
@@ -65,7 +69,11 @@ enum over { OVER_TELL, OVER_END, OVER_RUN };
 	X(spf_answered, WAKE_NOTED, conf->smtp_lookup_timeout, OVER_RUN)                           \
 	X(quota_answered, WAKE_ANSWER, QUOTA_LIMIT_MS, OVER_RUN)                                   \
 	X(auth_response, WAKE_LINE, conf->smtp_command_timeout, OVER_TELL)                         \
+	X(auth_user, WAKE_LINE, conf->smtp_command_timeout, OVER_TELL)                             \
+	X(auth_password, WAKE_LINE, conf->smtp_command_timeout, OVER_TELL)                         \
 	X(auth_answered, WAKE_ANSWER, conf->smtp_lookup_timeout, OVER_RUN)                         \
+	X(auth_counted, WAKE_ANSWER, COUNT_LIMIT_MS, OVER_RUN)                                     \
+	X(auth_held, WAKE_NOTED, s->hold_ms, OVER_RUN)                                             \
 	X(content, WAKE_INPUT, conf->smtp_data_timeout, OVER_TELL)                                 \
 	X(content_full, WAKE_NOTED, 0, OVER_END)                                                   \
 	X(verified, WAKE_NOTED, conf->smtp_lookup_timeout, OVER_RUN)                               \
@@ -106,10 +114,12 @@ struct session {
 	struct client_name *name_lookup;      /* while DNS is asked */
 	struct slice helo, user, client_name; /* in arena; empty: not known, not logged in, none */
 	struct slice tried;		      /* the user who tries to log in, in arena */
+	const char *mechanism;		      /* by which: "PLAIN", "LOGIN" */
 	const char *ending;		      /* why it ends */
 	struct ip address;
 	uint16_t port;
 	uint16_t n_errors;
+	uint32_t hold_ms;     /* how long the refusal of a login is held back */
 	uint32_t taken_bytes; /* of input, consumed when the step returns */
 	enum session_step step;
 	enum listener_tls tls;
@@ -119,6 +129,7 @@ struct session {
 	uint32_t uid;	/* with trusted: its user, as the kernel says */
 	bool extended;	/* EHLO, not HELO */
 	bool running;	/* session_run is on the stack */
+	bool names_other; /* the login came with somebody else's authorisation identity */
 	bool auth_line; /* the line that is skipped was an AUTH response */
 	bool yielded;	/* others have their turn; the timer brings ours */
 	bool lingers;	/* reads on after its last reply */

@@ -63,6 +63,11 @@ bool ip_in_network(const struct ip *ip, const struct ip *network, unsigned bits)
 	return rest == 0 || (ip->octets[whole] ^ network->octets[whole]) >> (8 - rest) == 0;
 }
 
+struct slice ip_client_key(const struct ip *ip)
+{
+	return slice_of(ip->octets, ip->family == 4 ? 4 : 8);
+}
+
 bool ip_is_loopback(const struct ip *ip)
 {
 	static const uint8_t one[16] = {[15] = 1};

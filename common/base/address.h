@@ -29,6 +29,9 @@ bool ip_equal(const struct ip *a, const struct ip *b);
 MUST_USE bool network_parse(struct slice s, struct ip *network, unsigned *bits, struct fault *why);
 /* The first bits of both are the same, and the families. */
 bool ip_in_network(const struct ip *ip, const struct ip *network, unsigned bits);
+/* What counts as one client where clients are counted: an IPv4 address, 64 bits of an IPv6 address (one host
+ * has that many). Points into ip. */
+struct slice ip_client_key(const struct ip *ip);
 bool ip_is_loopback(const struct ip *ip);
 /* 0.0.0.0 or ::, what a listener on every address has. */
 bool ip_is_unspecified(const struct ip *ip);

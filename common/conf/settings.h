@@ -233,6 +233,7 @@ enum setting_type { TEXT, NUMBER, SIZE, DURATION, BOOL, CHOICE, LINES };
 enum accounts_choice { ACCOUNTS_AUTO, ACCOUNTS_CALLER };
 enum log_to_choice { LOG_TO_SYSLOG, LOG_TO_STDERR, LOG_TO_FILE };
 enum tls_minimum_choice { TLS_MINIMUM_1_2, TLS_MINIMUM_1_3 };
+enum auth_authzid_choice { AUTH_AUTHZID_IGNORE, AUTH_AUTHZID_MATCH };
 enum auth_sender_choice { AUTH_SENDER_OWN, AUTH_SENDER_ANY };
 enum local_sender_choice { LOCAL_SENDER_RELAYS, LOCAL_SENDER_SPF };
 enum null_sender_choice { NULL_SENDER_ACCEPT, NULL_SENDER_REJECT };

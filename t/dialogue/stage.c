@@ -5,11 +5,14 @@
  *	                      small@ with room for 1,000 octets, full@ with none, unsure@ (its deliverd fails), stuck@ (never
  *	                      answers); as sender second@ is the user's own too, failing@ (lookupd fails)
  *	…@relay.example       a domain that we relay for; any other is elsewhere
- *	test@test.com 1111    may log in; away@test.com (lookupd fails)
+ *	test@test.com 1111    may log in, for itself and for the authorisation identity authid; away@test.com
+ *	                      (lookupd fails), slow@test.com (the refusal is to be held back for 300 ms)
  *
- *	stage SMTPD FOLDER KIND TLS [relay] [no-certificate] [disk-full] [queued=away|busy] [local=away] [NAME = VALUE]…
+ *	stage SMTPD FOLDER KIND TLS [relay] [no-certificate] [disk-full] [queued=away|busy] [local=away]
+ *	      [failures=MS|away] [NAME = VALUE]…
  *
- * disk-full: no file of smtpd's can grow over 60 KiB.
+ * disk-full: no file of smtpd's can grow over 60 KiB. failures: what lookupd says of a client's wrong
+ * logins; 0 unless it is said.
  * Says "ready PORT" when smtpd is, and lives until its standard input ends; "stop" there tells
  * smtpd to stop. FOLDER gets incoming/, and the log. */
 #include <arpa/inet.h>
@@ -29,6 +32,7 @@
 #include "common/base/buf.h"
 #include "common/base/fault.h"
 #include "common/base/fd.h"
+#include "common/base/number.h"
 #include "common/base/random.h"
 #include "common/conf/settings.h"
 #include "common/event/loop.h"
@@ -46,7 +50,8 @@ struct stage {
 	struct ipc_server *lookupd, *resolvd, *queued, *local;
 	struct tls_key *key;
 	struct buf certificate, settings;
-	bool relay, no_certificate, disk_full, queued_away, queued_busy, local_away;
+	bool relay, no_certificate, disk_full, queued_away, queued_busy, local_away, failures_away;
+	uint64_t failures_ms;
 	int listening;
 	uint16_t port;
 	struct loop_io input;
@@ -133,11 +138,23 @@ static void answer_rcpt(struct stage *g, struct ipc_request *request, const stru
 
 static void answer_auth(struct ipc_request *request, const struct ipc_auth_ask *m)
 {
-	bool good = slice_equal(m->user, SLICE("test@test.com")) &&
+	bool itself = m->authzid.n == 0 || slice_equal(m->authzid, SLICE("authid"));
+	bool good = itself && slice_equal(m->user, SLICE("test@test.com")) &&
 		    slice_equal(m->password, SLICE("1111"));
-	struct ipc_message a = IPC_MESSAGE(auth_answer, .accepted = good, .user = m->user);
+	struct ipc_message a = IPC_MESSAGE(auth_answer, .accepted = good, .user = m->user,
+					   .wait_ms = slice_starts(m->user, SLICE("slow@")) ? 300 : 0);
 
 	if (slice_starts(m->user, SLICE("away@")))
+		answer_failed(request);
+	else
+		ipc_answer(request, &a, -1);
+}
+
+static void answer_failure(const struct stage *g, struct ipc_request *request)
+{
+	struct ipc_message a = IPC_MESSAGE(done, .number = g->failures_ms);
+
+	if (g->failures_away)
 		answer_failed(request);
 	else
 		ipc_answer(request, &a, -1);
@@ -173,6 +190,8 @@ static void lookupd_asked(void *arg, struct ipc_request *request, const struct i
 		answer_rcpt(g, request, &m->rcpt_ask);
 	} else if (m->type == IPC_TYPE_auth_ask) {
 		answer_auth(request, &m->auth_ask);
+	} else if (m->type == IPC_TYPE_failure_ask) {
+		answer_failure(g, request);
 	} else if (m->type == IPC_TYPE_sign_ask) {
 		answer_sign(g, request, &m->sign_ask);
 	} else if (m->type == IPC_TYPE_tickets_ask) {
@@ -414,6 +433,13 @@ static void on_input(void *arg, unsigned ready)
 		loop_stop(g->loop);
 }
 
+static void read_failures(struct stage *g, struct slice said)
+{
+	g->failures_away = slice_equal(said, SLICE("away"));
+	if (!g->failures_away && !number_u64(said, 60000, &g->failures_ms))
+		die("failures= wants a number or away", NULL);
+}
+
 static void read_options(struct stage *g, int argc, char **argv)
 {
 	buf_init(&g->settings, 1 << 16);
@@ -424,6 +450,8 @@ static void read_options(struct stage *g, int argc, char **argv)
 		g->queued_away |= strcmp(argv[i], "queued=away") == 0;
 		g->local_away |= strcmp(argv[i], "local=away") == 0;
 		g->queued_busy |= strcmp(argv[i], "queued=busy") == 0;
+		if (slice_starts(slice_of_cstr(argv[i]), SLICE("failures=")))
+			read_failures(g, slice_of_cstr(argv[i] + 9));
 		if (strstr(argv[i], " = ") != NULL)
 			buf_printf(&g->settings, "%s\n", argv[i]);
 	}
