@@ -6,6 +6,7 @@
 #include "common/log/log.h"
 #include "queued/corrupt.h"
 #include "queued/dispatch.h"
+#include "queued/due.h"
 #include "queued/message.h"
 #include "queued/notice.h"
 #include "queued/queued.h"
@@ -91,7 +92,7 @@ static void target_expire(struct message *m, struct target *t)
 	log_event(expired, F_ID(message_id(m)), F_SLICE(to, t->forward_path), F_SLICE(status, t->status), F_SLICE(reason, t->reply));
 }
 
-static bool message_is_old(const struct message *m)
+bool message_is_old(const struct message *m)
 {
 	uint64_t now_us = loop_wall_us(m->queued->loop);
 
@@ -156,13 +157,36 @@ static bool message_is_done(const struct message *m)
 	return true;
 }
 
-/* The pause doubles with each attempt. Jitter only shortens it: a moment further ahead than queue_retry_max means a wrong clock. */
+/* Did a far end put t off as one does that greylists? By 450 or 451 to a command of this message, whatever its words are. */
+static bool is_greylisted(const struct target *t)
+{
+	return t->by.n > 0 && (slice_starts(t->reply, SLICE("450")) || slice_starts(t->reply, SLICE("451")));
+}
+
+static bool message_is_greylisted(const struct message *m)
+{
+	for (size_t i = 0; i < m->n_recipients; i++)
+		for (const struct target *t = m->recipients[i].targets; t != NULL; t = t->next)
+			if (t->state == TARGET_DEFERRED && is_greylisted(t))
+				return true;
+	return false;
+}
+
+/* The pause doubles with each attempt. Jitter, an eighth: what came together spreads over half a minute at first, over half an hour in the end, and more with
+ * each attempt. It only shortens: a moment further ahead than queue_retry_max means a wrong clock.
+ * A host that greylists wants to see the message again, most after a minute, some after five: one attempt soon, and then as if that had been the first. */
 static uint64_t message_pause_ms(const struct message *m)
 {
 	const struct settings *settings = m->queued->settings;
 	uint64_t pause_ms = settings->queue_retry_min;
+	uint32_t n = message_n_attempts(m);
 
-	for (uint32_t i = message_n_attempts(m); i > 0 && pause_ms < settings->queue_retry_max; i--)
+	if (message_is_greylisted(m) && n-- == 0) {
+		n = 0;
+		if (settings->queue_retry_greylist < pause_ms)
+			pause_ms = settings->queue_retry_greylist;
+	}
+	for (; n > 0 && pause_ms < settings->queue_retry_max; n--)
 		pause_ms *= 2;
 	if (pause_ms > settings->queue_retry_max)
 		pause_ms = settings->queue_retry_max;
@@ -185,17 +209,32 @@ static void recipient_end(struct message *m, struct recipient *r, uint64_t pause
 	}
 }
 
+/* Parked alone: no attempt was made. Its moment is now, or where it waits for several destinations, when the first may take it. */
+static bool is_only_parked(const struct message *m)
+{
+	return m->parked && !m->given_back && !has_state(m, TARGET_DEFERRED);
+}
+
 static void message_end(struct message *m)
 {
+	struct queued *q = m->queued;
 	uint64_t pause_ms = message_pause_ms(m);
 
 	if (m->given_back)
 		pause_ms = 0;
-	m->next_due_s = queued_now_s(m->queued) + (uint32_t)((pause_ms + 999) / 1000);
+	m->next_due_s = queued_now_s(q) + (uint32_t)((pause_ms + 999) / 1000);
+	dispatch_bind(m);
+	if (is_only_parked(m))
+		m->next_due_s = schedule_group(q->schedule, m->entry) != 0 ? queued_now_s(q) : m->parked_until_s;
 	for (size_t i = 0; i < m->n_recipients; i++)
 		if (!m->recipients[i].done)
 			recipient_end(m, &m->recipients[i], pause_ms);
-	m->ended = m->record_end = m->record_move = true;
+	m->ended = true;
+	if (is_only_parked(m) && place_is_queue(m->place) && schedule_group(q->schedule, m->entry) != 0 && record_is_idle(m)) {
+		attempt_recorded(m); /* in the file nothing is to be changed: it is due there, and stays so */
+		return;
+	}
+	m->record_end = m->record_move = true;
 	record_start(m);
 }
 
@@ -257,7 +296,10 @@ void attempt_recorded(struct message *m)
 		message_close(m);
 		return;
 	}
-	schedule_wait(q->schedule, m->entry, m->next_due_s);
+	if (is_only_parked(m) && schedule_group(q->schedule, m->entry) != 0)
+		due_line_up(&q->due, m);
+	else
+		schedule_wait(q->schedule, m->entry, m->next_due_s);
 	queued_set_timer(q);
 	queued_retire(m);
 }

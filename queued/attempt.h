@@ -12,6 +12,9 @@ void attempt_begin(struct message *m);
 /* Instead of an attempt: m is only moved to queue/ and waits there, due at once. */
 void attempt_postpone(struct message *m);
 
+/* Has it waited for queue_lifetime? */
+bool message_is_old(const struct message *m);
+
 /* What the parts say when they are through with m: every recipient has its targets, or waits; */
 void attempt_routed(struct message *m);
 /* one delivery of m is over; */

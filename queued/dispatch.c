@@ -2,30 +2,35 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/fd.h"
 #include "common/base/memory.h"
+#include "common/base/random.h"
 #include "common/log/log.h"
 #include "queued/attempt.h"
+#include "queued/destination.h"
+#include "queued/due.h"
 #include "queued/message.h"
 #include "queued/queued.h"
 #include "queued/results.h"
 
 /* A deliverd that died over a delivery gets it once more after this; died it again, the recipients wait as after any other attempt. */
 #define CRASH_PAUSE_MS 1000u
-#define KEY_SIZE (IPC_HOST_MAX + 32)
+/* A message that several destinations keep waiting, if none says until when. */
+#define PARKED_S 60u
+/* A sender with less than this part of a destination's share is let through when the share is used up. */
+#define FLOW_PART 8u
 
-struct destination {
+/* The deliveries to one destination of one sender: a user, or else a client, or else a reverse-path. */
+struct flow {
 	struct table_node node;
-	char key[KEY_SIZE];
-	struct lane *lane;
-	struct list ready;   /* in the lane's ring */
+	struct destination *destination;
+	struct list turn;    /* in the destination's ring, while something waits */
 	struct list waiting; /* deliveries */
-	size_t n_under_way;  /* deliveries that a deliverd has */
-	size_t n_held;       /* all that point here: the destination goes with the last */
+	size_t n_held;
+	char key[];
 };
 
 static void dispatch_run(void *arg);
@@ -37,16 +42,18 @@ void dispatch_init(struct dispatch *d, struct queued *q)
 	list_init(&d->local.ready);
 	list_init(&d->remote.ready);
 	list_init(&d->running);
-	table_init(&d->destinations);
+	table_init(&d->flows);
+	random_fill(d->secret, sizeof(d->secret));
+	destinations_init(&d->destinations, q);
 	loop_task_init(&d->run, q->loop, dispatch_run, d);
 }
 
-static void destination_free(struct table_node *node, void *arg)
+static void flow_free(struct table_node *node, void *arg)
 {
 	struct dispatch *d = arg;
 
-	table_remove(&d->destinations, node);
-	free(LIST_ENTRY(node, struct destination, node));
+	table_remove(&d->flows, node);
+	free(LIST_ENTRY(node, struct flow, node));
 }
 
 void dispatch_fini(struct dispatch *d)
@@ -60,24 +67,69 @@ void dispatch_fini(struct dispatch *d)
 		loop_timer_cancel(&v->pause);
 	}
 	loop_task_cancel(&d->run);
-	table_each(&d->destinations, destination_free, d);
-	table_fini(&d->destinations);
+	table_each(&d->flows, flow_free, d);
+	table_fini(&d->flows);
+	destinations_fini(&d->destinations);
 	d->queued = NULL;
 }
 
-/* ---- destinations ---- */
+/* ---- flows ---- */
 
-static size_t destination_limit(const struct dispatch *d, const struct destination *to)
+static struct slice sender_of(const struct message *m, char address[IP_TEXT_MAX])
 {
-	const struct settings *settings = d->queued->settings;
+	if (m->envelope.user.n > 0)
+		return m->envelope.user;
+	if (m->envelope.client.family != 0)
+		return slice_of_cstr(ip_text(&m->envelope.client, address));
+	return m->envelope.reverse_path;
+}
 
-	return to->lane == &d->local ? settings->local_concurrency : settings->remote_concurrency_destination;
+static struct flow *flow_of(struct dispatch *d, struct destination *to, const struct message *m, struct fault *why)
+{
+	char address[IP_TEXT_MAX], key[sizeof(to) + ENVELOPE_PATH_MAX];
+	struct slice sender = slice_head(sender_of(m, address), ENVELOPE_PATH_MAX);
+	size_t n = sizeof(to) + sender.n;
+	struct table_node *node;
+	struct flow *f;
+
+	memcpy(key, &to, sizeof(to));
+	if (sender.n > 0)
+		memcpy(key + sizeof(to), sender.p, sender.n);
+	if ((node = table_find(&d->flows, slice_of(key, n))) != NULL)
+		return LIST_ENTRY(node, struct flow, node);
+	if ((f = memory_alloc(1, sizeof(*f) + n, why)) == NULL)
+		return NULL;
+	memcpy(f->key, key, n);
+	f->destination = to;
+	list_init(&f->turn);
+	list_init(&f->waiting);
+	if (!table_insert(&d->flows, &f->node, slice_of(f->key, n))) {
+		fault_set(why, "4.3.1", "no memory for a flow");
+		free(f);
+		return NULL;
+	}
+	return f;
+}
+
+static void flow_settle(struct dispatch *d, struct flow *f)
+{
+	if (f->n_held == 0)
+		flow_free(&f->node, d);
+}
+
+/* In the schedule a flow is one of a few. */
+static unsigned flow_in_schedule(const struct dispatch *d, const struct message *m)
+{
+	char address[IP_TEXT_MAX];
+	struct slice sender = sender_of(m, address);
+
+	return (unsigned)(siphash(d->secret, sender.p, sender.n) % SCHEDULE_FLOWS);
 }
 
 /* In the ring when it has something to start and may. */
 static void destination_update(struct dispatch *d, struct destination *to)
 {
-	bool ready = !list_empty(&to->waiting) && to->n_under_way < destination_limit(d, to);
+	bool ready = !list_empty(&to->flows) && to->n_under_way < destination_limit(to);
 
 	if (!ready)
 		list_remove(&to->ready);
@@ -87,42 +139,22 @@ static void destination_update(struct dispatch *d, struct destination *to)
 	}
 }
 
-static struct destination *destination_of(struct dispatch *d, const struct target *t, struct fault *why)
+static void delivery_wait(struct delivery *v)
 {
-	bool local = t->kind == ROUTE_LOCAL;
-	struct destination *to;
-	struct table_node *node;
-	char key[KEY_SIZE];
-	int n = 5;
+	struct flow *f = v->flow;
 
-	if (local)
-		memcpy(key, "local", 6);
-	else
-		n = snprintf(key, sizeof(key), "%.*s %u %u %u", SLICE_PRINTF(t->host), t->port, t->mx, t->tls);
-	if ((node = table_find(&d->destinations, slice_of(key, (size_t)n))) != NULL)
-		return LIST_ENTRY(node, struct destination, node);
-	if ((to = memory_alloc(1, sizeof(*to), why)) == NULL)
-		return NULL;
-	memcpy(to->key, key, sizeof(key));
-	to->lane = local ? &d->local : &d->remote;
-	list_init(&to->ready);
-	list_init(&to->waiting);
-	if (!table_insert(&d->destinations, &to->node, slice_of(to->key, (size_t)n))) {
-		fault_set(why, "4.3.1", "no memory for a destination");
-		free(to);
-		return NULL;
-	}
-	return to;
+	list_append(&f->waiting, &v->node);
+	if (list_empty(&f->turn))
+		list_append(&f->destination->flows, &f->turn);
+	destination_update(v->dispatch, f->destination);
 }
 
-static void destination_leave(struct dispatch *d, struct destination *to)
+/* It waits no more. */
+static void delivery_take(struct delivery *v)
 {
-	if (--to->n_held > 0) {
-		destination_update(d, to);
-		return;
-	}
-	list_remove(&to->ready);
-	destination_free(&to->node, d);
+	list_remove(&v->node);
+	if (list_empty(&v->flow->waiting))
+		list_remove(&v->flow->turn);
 }
 
 /* ---- making deliveries ---- */
@@ -143,8 +175,7 @@ static int credentials_compare(const struct credentials *a, const struct credent
 	return order != 0 ? order : slice_order(a->password, b->password);
 }
 
-/* Same next hop, with the same credentials, beside each other; within it by index. */
-static int hop_compare(const struct target *x, const struct target *y)
+static int destination_compare(const struct target *x, const struct target *y)
 {
 	int order;
 
@@ -156,9 +187,15 @@ static int hop_compare(const struct target *x, const struct target *y)
 		return order;
 	if (x->port != y->port)
 		return x->port < y->port ? -1 : 1;
-	if (x->mx != y->mx || x->tls != y->tls)
-		return x->mx != y->mx ? (int)x->mx - (int)y->mx : (int)x->tls - (int)y->tls;
-	return credentials_compare(x->credentials, y->credentials);
+	return x->mx != y->mx ? (int)x->mx - (int)y->mx : (int)x->tls - (int)y->tls;
+}
+
+/* Same next hop, with the same credentials, beside each other; within it by index. */
+static int hop_compare(const struct target *x, const struct target *y)
+{
+	int order = destination_compare(x, y);
+
+	return order != 0 || x->kind == ROUTE_LOCAL ? order : credentials_compare(x->credentials, y->credentials);
 }
 
 static int target_compare(const void *a, const void *b)
@@ -169,27 +206,73 @@ static int target_compare(const void *a, const void *b)
 	return order != 0 ? order : (x->index > y->index) - (x->index < y->index);
 }
 
+/* All of one destination: it waits on the disk, in line, without an attempt being written down. What it fails for is told to the log of one that is new, and to
+ * the sender of one that is too old. */
+static void delivery_park(struct message *m, const struct destination *to, struct target **targets, size_t n)
+{
+	uint32_t now_s = queued_now_s(m->queued), until_s = to->failing && to->probe_s > now_s ? to->probe_s : now_s + PARKED_S;
+
+	m->parked = true;
+	if (m->parked_until_s == 0 || until_s < m->parked_until_s)
+		m->parked_until_s = until_s;
+	for (size_t i = 0; to->failing && i < n; i++) {
+		if (message_is_old(m))
+			message_set_target(m, targets[i], TARGET_DEFERRED, slice_of_cstr(fault_status(&to->why)),
+					   slice_of_cstr(to->why.text), slice_of_cstr(to->by));
+		else if (!place_is_queue(m->place))
+			log_event(deferred, F_ID(message_id(m)), F_SLICE(to, targets[i]->forward_path), F_SLICE(next_hop, targets[i]->host),
+				  F_FAULT(&to->why), F_NUMBER(attempt, 0), F_NUMBER(next_attempt_s, until_s - now_s));
+	}
+}
+
+static bool is_from_line(const struct message *m, const struct destination *to)
+{
+	return m->line != 0 && m->line == to->group;
+}
+
+/* Is there enough for to in memory? Where others stand in line already, m does so too. One from the line was let out by due.c; a sender who has few may go
+ * beyond, as long as all of them do not go too far. */
+static bool is_beyond_share(const struct message *m, const struct destination *to, const struct flow *f)
+{
+	size_t share = destination_share(to), most = share;
+
+	if (schedule_line_n(m->queued->schedule, to->group) > 0)
+		most = destination_window(to);
+	if (is_from_line(m, to) || to->n_held < most)
+		return false;
+	return f->n_held >= most / FLOW_PART || to->n_held >= 2 * share;
+}
+
 static void delivery_make(struct dispatch *d, struct message *m, struct target **targets, size_t n)
 {
 	struct fault why;
 	struct delivery *v = arena_alloc(&m->arena, sizeof(*v), &why);
-	struct destination *to = v == NULL ? NULL : destination_of(d, targets[0], &why);
+	struct destination *to = v == NULL ? NULL : destination_of(&d->destinations, targets[0], &why);
+	struct flow *f = to == NULL ? NULL : flow_of(d, to, m, &why);
 
-	if (to == NULL) {
+	if (f == NULL) {
 		for (size_t i = 0; i < n; i++)
 			results_defer(m, targets[i], &why);
+		return;
+	}
+	if (is_beyond_share(m, to, f) || !destination_admits(to, &v->probe)) {
+		delivery_park(m, to, targets, n);
+		flow_settle(d, f);
 		return;
 	}
 	v->dispatch = d;
 	v->message = m;
 	v->destination = to;
+	v->flow = f;
 	v->targets = targets;
 	v->n_targets = n;
 	loop_timer_init(&v->pause, d->queued->loop, delivery_paused, v);
 	to->n_held++;
+	to->n_fresh += !is_from_line(m, to);
+	f->n_held++;
 	m->n_deliveries++;
-	list_append(&to->waiting, &v->node);
-	destination_update(d, to);
+	delivery_wait(v);
+	destination_settle(to);
 }
 
 static size_t open_targets(struct message *m, struct target **out)
@@ -239,10 +322,17 @@ static void delivery_over(struct delivery *v)
 {
 	struct destination *to = v->destination;
 
-	list_remove(&v->node);
+	delivery_take(v);
+	if (v->probe)
+		destination_probe_lost(to);
 	v->destination = NULL;
 	v->message->n_deliveries--;
-	destination_leave(v->dispatch, to);
+	v->flow->n_held--;
+	flow_settle(v->dispatch, v->flow);
+	to->n_held--;
+	to->n_fresh -= !is_from_line(v->message, to);
+	destination_update(v->dispatch, to);
+	due_update(to);
 	attempt_delivered(v->message);
 }
 
@@ -258,8 +348,50 @@ static void delivery_paused(void *arg)
 	struct delivery *v = arg;
 
 	list_remove(&v->node);
-	list_append(&v->destination->waiting, &v->node);
-	destination_update(v->dispatch, v->destination);
+	delivery_wait(v);
+}
+
+/* What waits for to goes back to the disk. */
+static void destination_park(struct destination *to)
+{
+	struct list *first;
+
+	to->n_held++;
+	while ((first = list_first(&to->flows)) != NULL) {
+		struct flow *f = LIST_ENTRY(first, struct flow, turn);
+		struct delivery *v = LIST_ENTRY(list_first(&f->waiting), struct delivery, node);
+
+		delivery_park(v->message, to, v->targets, v->n_targets);
+		delivery_over(v);
+	}
+	to->n_held--;
+}
+
+static void delivery_learn(struct delivery *v, const struct ipc_message *answer)
+{
+	struct destination *to = v->destination;
+	const struct target *t = v->targets[0];
+	bool probe = v->probe, refused = false;
+	char status[sizeof(((struct fault *)NULL)->status)];
+	struct fault why = {0};
+
+	if (answer == NULL || answer->type != IPC_TYPE_deliver_answer)
+		return;
+	v->probe = false;
+	for (size_t i = 0; i < v->n_targets; i++)
+		if (v->targets[i]->state == TARGET_DEFERRED)
+			t = v->targets[i];
+	if (t->state == TARGET_DEFERRED)
+		refused = slice_starts(t->reply, SLICE("421")) || slice_starts(t->status, SLICE("4.4."));
+	if (!answer->deliver_answer.unreachable || t->state != TARGET_DEFERRED) {
+		destination_reached(to, refused);
+		return;
+	}
+	if (!slice_cstr(t->status, status, sizeof(status), NULL))
+		status[0] = '\0';
+	fault_set(&why, status, "%.*s", SLICE_PRINTF(t->reply));
+	if (!destination_unreachable(to, probe, &why, t->by))
+		destination_park(to);
 }
 
 static void delivery_answered(void *arg, const struct ipc_message *answer, int *fd, const struct fault *why)
@@ -274,6 +406,7 @@ static void delivery_answered(void *arg, const struct ipc_message *answer, int *
 		return;
 	}
 	results_take(v, answer, why);
+	delivery_learn(v, answer);
 	delivery_over(v);
 }
 
@@ -347,7 +480,7 @@ static void delivery_start(struct delivery *v)
 	struct fault why;
 	int fd = place_open(m->queued->spool, &m->place, message_id(m), O_RDONLY);
 
-	list_remove(&v->node);
+	delivery_take(v);
 	if (fd < 0) {
 		m->vanished = errno == ENOENT;
 		fault_errno(&why, "4.3.0", "cannot open message %s", m->id);
@@ -372,11 +505,16 @@ static void lane_run(struct dispatch *d, struct lane *lane, size_t limit)
 
 	while (lane->n_under_way < limit && (first = list_first(&lane->ready)) != NULL) {
 		struct destination *to = LIST_ENTRY(first, struct destination, ready);
+		struct flow *f = LIST_ENTRY(list_first(&to->flows), struct flow, turn);
 
-		list_remove(&to->ready); /* its next turn is behind all others */
+		list_remove(&to->ready); /* its next turn is behind all others, and so is the flow's */
+		list_remove(&f->turn);
+		list_append(&to->flows, &f->turn);
 		to->n_held++;
-		delivery_start(LIST_ENTRY(list_first(&to->waiting), struct delivery, node));
-		destination_leave(d, to);
+		delivery_start(LIST_ENTRY(list_first(&f->waiting), struct delivery, node));
+		to->n_held--;
+		destination_update(d, to);
+		due_update(to);
 	}
 }
 
@@ -392,35 +530,62 @@ static void dispatch_run(void *arg)
 
 static void destination_reload(struct table_node *node, void *arg)
 {
-	destination_update(arg, LIST_ENTRY(node, struct destination, node));
+	struct destination *to = LIST_ENTRY(node, struct destination, node);
+
+	destination_update(arg, to);
+	due_update(to);
 }
 
 void dispatch_reload(struct dispatch *d)
 {
-	table_each(&d->destinations, destination_reload, d);
+	table_each(&d->destinations.table, destination_reload, d);
 	loop_task_schedule(&d->run);
 }
 
+/* The destination's name in the schedule, if all that is left of m goes there. */
+void dispatch_bind(struct message *m)
+{
+	struct dispatch *d = &m->queued->dispatch;
+	const struct target *one = NULL;
+	struct destination *to;
+	struct fault why;
+
+	schedule_bind(m->queued->schedule, m->entry, 0, 0);
+	for (size_t i = 0; i < m->n_recipients; i++)
+		for (const struct target *t = m->recipients[i].targets; t != NULL; t = t->next) {
+			if (t->state != TARGET_OPEN && t->state != TARGET_DEFERRED)
+				continue;
+			if (t->index == UINT32_MAX || (one != NULL && destination_compare(one, t) != 0))
+				return;
+			one = t;
+		}
+	if (one != NULL && (to = destination_of(&d->destinations, one, &why)) != NULL)
+		schedule_bind(m->queued->schedule, m->entry, destination_group(to), flow_in_schedule(d, m));
+}
+
 /* ---- stopping ---- */
+
+static void delivery_give_back(struct delivery *v)
+{
+	v->message->given_back = true;
+	delivery_over(v);
+}
 
 static void destination_drain(struct table_node *node, void *arg)
 {
 	struct destination *to = LIST_ENTRY(node, struct destination, node);
 	struct list *first;
 
+	(void)arg;
 	to->n_held++;
-	while ((first = list_first(&to->waiting)) != NULL) {
-		struct delivery *v = LIST_ENTRY(first, struct delivery, node);
-
-		v->message->given_back = true;
-		delivery_over(v);
-	}
-	destination_leave(arg, to);
+	while ((first = list_first(&to->flows)) != NULL)
+		delivery_give_back(LIST_ENTRY(list_first(&LIST_ENTRY(first, struct flow, turn)->waiting), struct delivery, node));
+	to->n_held--;
 }
 
 void dispatch_drain(struct dispatch *d)
 {
-	table_each(&d->destinations, destination_drain, d);
+	table_each(&d->destinations.table, destination_drain, NULL);
 }
 
 void dispatch_give_back(struct dispatch *d)
@@ -436,8 +601,7 @@ void dispatch_give_back(struct dispatch *d)
 			ipc_ask_cancel(&v->ask);
 			delivery_leave_lane(v);
 		}
-		v->message->given_back = true;
-		delivery_over(v);
+		delivery_give_back(v);
 	}
 	dispatch_drain(d);
 }

@@ -10,6 +10,7 @@
 #include "common/log/log.h"
 #include "queued/attempt.h"
 #include "queued/corrupt.h"
+#include "queued/due.h"
 #include "queued/message.h"
 #include "queued/queued.h"
 
@@ -17,6 +18,7 @@ struct load_job {
 	struct file_job j;
 	struct queued *queued;
 	uint32_t entry;
+	uint32_t line; /* the group whose line it has left */
 	int spool;
 	char id[SPOOL_ID_LENGTH + 1];
 	place place;
@@ -79,6 +81,7 @@ static bool load_begin_attempt(struct load_job *job, struct fault *why)
 	m->size_bytes = job->header.content_length;
 	m->tail_end = job->tail_end;
 	m->entry = job->entry;
+	m->line = job->line;
 	if (!past_read(m, buf_slice(&job->tail), why) || !queued_activate(q, m, why)) {
 		message_destroy(m);
 		return false;
@@ -137,8 +140,10 @@ static void load_done(struct file_job *j)
 	q->n_loading--;
 	if (!job->failed)
 		job->failed = !load_begin_attempt(job, &job->why);
-	if (job->failed)
+	if (job->failed) {
 		load_failed(job);
+		due_returned(q, job->line);
+	}
 	buf_fini(&job->envelope);
 	buf_fini(&job->tail);
 	free(job);
@@ -151,11 +156,13 @@ void load_begin(struct queued *q, uint32_t n)
 	struct load_job *job = memory_alloc(1, sizeof(*job), &why);
 
 	if (job == NULL) {
+		due_returned(q, schedule_group(q->schedule, n));
 		schedule_wait(q->schedule, n, queued_now_s(q) + 1);
 		return;
 	}
 	job->queued = q;
 	job->entry = n;
+	job->line = schedule_group(q->schedule, n);
 	job->spool = q->spool;
 	schedule_id(q->schedule, n, job->id);
 	job->place = place_in_queue(slice_of_cstr(job->id));

@@ -118,6 +118,9 @@ struct message {
 	bool record_move, record_end;
 	bool ended;    /* the attempt's end is on the way to the file: nothing is added any more */
 	bool given_back; /* the attempt was broken off by a stop: due at once */
+	uint32_t line;   /* the group whose line it came from (due.h); 0: it is fresh */
+	bool parked;     /* a destination does not take it now: targets stay open */
+	uint32_t parked_until_s;
 	bool vanished; /* the file is gone */
 	bool corrupt;  /* it is no spool file; why says what is wrong */
 	struct fault why;

@@ -18,13 +18,10 @@
 
 #define POOL_THREADS 8u
 #define POOL_WAITING_MAX 4096u
-#define LOADING_MAX 256u
-#define HORIZON_SLACK_S 60u
 #define ID_WORKER 255u /* of the notices' ids; smtpd's workers count from 0 */
 #define END_MARGIN_MS 1000u /* of the time to stop, for writing down what was given back */
 #define MARKER "clean"      /* in queue/: the last run ended as it should */
 
-static void due_now(void *arg);
 static void give_back(void *arg);
 static void end_check(void *arg);
 
@@ -94,10 +91,10 @@ static void parts_init(struct queued *q)
 	list_init(&q->unanswered);
 	table_init(&q->active_by_id);
 	loop_timer_init(&q->patience, q->loop, intake_patience, q);
-	loop_timer_init(&q->due, q->loop, due_now, q);
 	loop_timer_init(&q->give_back, q->loop, give_back, q);
 	loop_task_init(&q->check, q->loop, end_check, q);
 	dispatch_init(&q->dispatch, q);
+	due_init(&q->due, q);
 	scan_init(&q->scan, q);
 	maildrop_init(&q->maildrop, q);
 	spool_id_source_init(&q->ids, q->settings->hostname, ID_WORKER);
@@ -176,12 +173,14 @@ void queued_answer(struct message *m)
 static void active_free(struct message *m)
 {
 	struct queued *q = m->queued;
+	uint32_t line = m->line;
 
 	queued_answer(m);
 	table_remove(&q->active_by_id, &m->by_id);
 	q->active_bytes -= m->counted_bytes;
 	q->n_active--;
 	message_destroy(m);
+	due_returned(q, line);
 }
 
 void queued_retire(struct message *m)
@@ -201,42 +200,9 @@ struct message *queued_find_active(const struct queued *q, struct slice id)
 	return node == NULL ? NULL : LIST_ENTRY(node, struct message, by_id);
 }
 
-/* ---- what is due ---- */
-
-/* No pause is longer than this; a moment further ahead was set by a clock that was wrong. */
-static uint32_t horizon_s(const struct queued *q)
-{
-	return (uint32_t)(q->settings->queue_retry_max / 1000) + HORIZON_SLACK_S;
-}
-
-static void due_now(void *arg)
-{
-	struct queued *q = arg;
-	uint32_t n;
-
-	while (queued_has_room(q, false) && q->n_loading < LOADING_MAX &&
-	       (n = schedule_due(q->schedule, queued_now_s(q), horizon_s(q))) != SCHEDULE_NONE) {
-		schedule_take(q->schedule, n);
-		load_begin(q, n);
-	}
-	queued_set_timer(q);
-}
-
-/* At least once a minute, so that a clock that was put right is seen. */
 void queued_set_timer(struct queued *q)
 {
-	uint32_t next_s = schedule_next_s(q->schedule);
-	uint64_t now_ms = loop_wall_us(q->loop) / 1000, at_ms = (uint64_t)next_s * 1000, after_ms = 60000;
-
-	if (q->stopping || next_s == UINT32_MAX || !queued_has_room(q, false) || q->n_loading >= LOADING_MAX) {
-		loop_timer_cancel(&q->due);
-		return;
-	}
-	if (at_ms <= now_ms || schedule_due(q->schedule, queued_now_s(q), horizon_s(q)) != SCHEDULE_NONE)
-		after_ms = 0;
-	else if (at_ms - now_ms < after_ms)
-		after_ms = at_ms - now_ms;
-	loop_timer_set(&q->due, after_ms);
+	due_set_timer(&q->due);
 }
 
 /* ---- asks ---- */
@@ -283,7 +249,7 @@ void queued_stop(struct queued *q, uint64_t within_ms, void (*end)(void *arg), v
 	q->end_arg = arg;
 	if (!q->stopping) {
 		q->stopping = true;
-		loop_timer_cancel(&q->due);
+		due_stop(&q->due);
 		scan_stop(&q->scan);
 		routing_give_back(&q->routing);
 		dispatch_drain(&q->dispatch);
@@ -343,7 +309,7 @@ void queued_destroy(struct queued *q)
 	table_fini(&q->active_by_id);
 	scan_fini(&q->scan);
 	loop_timer_cancel(&q->patience);
-	loop_timer_cancel(&q->due);
+	due_fini(&q->due);
 	loop_timer_cancel(&q->give_back);
 	loop_task_cancel(&q->check);
 	schedule_destroy(q->schedule);

@@ -2,7 +2,7 @@
  * Touches: the spool below its descriptor; asks lookupd, local and remote; answers smtpd and admin programs. No network, no database.
  *
  * Files in reading order: intake (a message comes), routing, dispatch, results, attempt (what one attempt at a message is), record and notice (what it
- * leaves), schedule and load (when it is due again), scan (what others left), maildrop (what users left), control (the administrator). */
+ * leaves), schedule, destination, due and load (when it is due again), scan (what others left), maildrop (what users left), control (the administrator). */
 #pragma once
 
 #include <stdbool.h>
@@ -19,6 +19,7 @@
 #include "common/ipc/link.h"
 #include "common/spool/id.h"
 #include "queued/dispatch.h"
+#include "queued/due.h"
 #include "queued/files.h"
 #include "queued/maildrop.h"
 #include "queued/routing.h"
@@ -48,6 +49,7 @@ struct queued {
 	struct files files;
 	struct routing routing;
 	struct dispatch dispatch;
+	struct due due;
 	struct scan scan;
 	struct maildrop maildrop;
 	struct spool_id_source ids;
@@ -57,7 +59,6 @@ struct queued {
 	size_t n_active, active_bytes, n_loading;
 	struct list unanswered; /* those whose smtpd waits, the longest first */
 	struct loop_timer patience;
-	struct loop_timer due;
 
 	struct loop_task check; /* whether a stop is complete */
 

@@ -1,8 +1,5 @@
-/* An entry is 32 octets: 110 bits of id in 14, flags, due, destination, place, next. Entries lie in chunks that never move; a row of
- * numbers is the hash index (chains through `next`), another is the heap of those that wait (`place` is the row's place, from 1; 0: taken).
- *
- * The index goes by the top bits of the hash, so that the order (hash, id) stays what it was when the rows double: that is the order in which
- * messages are listed, page by page, while others come and go. */
+/* The index goes by the top bits of the hash, so that the order (hash, id) stays what it was when the rows double: that is the order in which messages are
+ * listed, page by page, while others come and go. Entries and heaps are in entries.h. */
 #include "queued/schedule.h"
 
 #include <assert.h>
@@ -13,41 +10,12 @@
 #include "common/base/memory.h"
 #include "common/base/random.h"
 #include "common/base/table.h"
+#include "queued/entries.h"
 
-#define ID_OCTETS 14
-#define CHUNK 4096u
 #define CHUNKS_MAX (1u << 16)
 #define BUCKETS_MIN_BITS 10u
 
-struct entry {
-	uint8_t id[ID_OCTETS];
-	uint16_t flags;
-	uint32_t due_s;
-	uint32_t destination; /* its number where it is known, else 0: back-off by destination needs it */
-	uint32_t place;
-	uint32_t next;
-};
-_Static_assert(sizeof(struct entry) == 32, "a waiting message takes 32 octets");
-
-struct schedule {
-	struct entry **chunks;
-	size_t n_chunks;
-	uint32_t unused; /* chain of free entries */
-	uint32_t *buckets;
-	unsigned bits;
-	uint32_t *heap; /* heap[0] is the first */
-	size_t n_heap, heap_capacity;
-	size_t n_known;
-	uint8_t secret[16];
-};
-
 static const char alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
-
-static struct entry *entry_of(const struct schedule *s, uint32_t n)
-{
-	assert(n / CHUNK < s->n_chunks);
-	return &s->chunks[n / CHUNK][n % CHUNK];
-}
 
 static uint8_t letter_value(char c)
 {
@@ -124,122 +92,71 @@ void schedule_destroy(struct schedule *s)
 		free(s->chunks[i]);
 	free(s->chunks);
 	free(s->buckets);
-	free(s->heap);
+	free(s->moments.row);
+	groups_destroy(s);
 	free(s);
 }
 
-/* ---- the heap ---- */
-
-/* Does a come before b? The earlier moment, then the older message. */
-static bool heap_before(const struct schedule *s, uint32_t a, uint32_t b)
-{
-	const struct entry *x = entry_of(s, a), *y = entry_of(s, b);
-
-	if (x->due_s != y->due_s)
-		return x->due_s < y->due_s;
-	return memcmp(x->id, y->id, ID_OCTETS) < 0;
-}
-
-static void heap_put(struct schedule *s, size_t at, uint32_t n)
-{
-	s->heap[at] = n;
-	entry_of(s, n)->place = (uint32_t)at + 1;
-}
-
-static void heap_up(struct schedule *s, size_t at)
-{
-	uint32_t n = s->heap[at];
-
-	while (at > 0 && heap_before(s, n, s->heap[(at - 1) / 2])) {
-		heap_put(s, at, s->heap[(at - 1) / 2]);
-		at = (at - 1) / 2;
-	}
-	heap_put(s, at, n);
-}
-
-static void heap_down(struct schedule *s, size_t at)
-{
-	uint32_t n = s->heap[at];
-
-	for (;;) {
-		size_t child = 2 * at + 1;
-
-		if (child >= s->n_heap)
-			break;
-		if (child + 1 < s->n_heap && heap_before(s, s->heap[child + 1], s->heap[child]))
-			child++;
-		if (!heap_before(s, s->heap[child], n))
-			break;
-		heap_put(s, at, s->heap[child]);
-		at = child;
-	}
-	heap_put(s, at, n);
-}
-
-/* The heap's row has room for every known message, so that waiting cannot fail. */
-static bool heap_reserve(struct schedule *s, size_t n)
-{
-	size_t capacity = s->heap_capacity == 0 ? 1024 : s->heap_capacity;
-	uint32_t *row;
-
-	if (n <= s->heap_capacity)
-		return true;
-	while (capacity < n)
-		capacity += capacity / 2;
-	if ((row = realloc(s->heap, capacity * sizeof(*row))) == NULL)
-		return false;
-	s->heap = row;
-	s->heap_capacity = capacity;
-	return true;
-}
+/* ---- moments ---- */
 
 void schedule_take(struct schedule *s, uint32_t n)
 {
-	struct entry *e = entry_of(s, n);
-	size_t at = e->place;
-	uint32_t last;
+	const struct entry *e = entry_of(s, n);
 
-	if (at-- == 0)
+	if (e->place == 0)
 		return;
-	e->place = 0;
-	last = s->heap[--s->n_heap];
-	if (last == n)
-		return;
-	heap_put(s, at, last);
-	heap_up(s, at);
-	heap_down(s, entry_of(s, last)->place - 1);
+	if ((e->flags & FLAG_LINED) != 0)
+		line_remove(s, n);
+	else
+		heap_remove(s, &s->moments, n);
 }
 
+/* The row has room for every known message, so that waiting cannot fail. */
 void schedule_wait(struct schedule *s, uint32_t n, uint32_t due_s)
 {
+	struct entry *e = entry_of(s, n);
+
+	if (e->place != 0)
+		e->flags |= FLAG_WANTED;
 	schedule_take(s, n);
-	entry_of(s, n)->due_s = due_s;
-	assert(s->n_heap < s->heap_capacity);
-	heap_put(s, s->n_heap, n);
-	heap_up(s, s->n_heap++);
+	e->due_s = due_s;
+	heap_add(s, &s->moments, n);
+}
+
+bool schedule_unwant(struct schedule *s, uint32_t n)
+{
+	struct entry *e = entry_of(s, n);
+	bool wanted = (e->flags & FLAG_WANTED) != 0;
+
+	e->flags &= (uint16_t)~FLAG_WANTED;
+	return wanted;
 }
 
 size_t schedule_flush(struct schedule *s, uint32_t now_s)
 {
-	for (size_t i = 0; i < s->n_heap; i++)
-		entry_of(s, s->heap[i])->due_s = now_s;
-	for (size_t i = s->n_heap / 2; i-- > 0;)
-		heap_down(s, i);
-	return s->n_heap;
+	lines_empty(s);
+	for (uint32_t i = 0; i < s->moments.n; i++) {
+		struct entry *e = entry_of(s, s->moments.row[i]);
+
+		e->due_s = now_s;
+		e->flags |= FLAG_WANTED;
+	}
+	heap_make(s, &s->moments);
+	return s->moments.n;
 }
 
 uint32_t schedule_next_s(const struct schedule *s)
 {
-	return s->n_heap == 0 ? UINT32_MAX : entry_of(s, s->heap[0])->due_s;
+	return s->moments.n == 0 ? UINT32_MAX : entry_of(s, s->moments.row[0])->due_s;
 }
 
 uint32_t schedule_due(const struct schedule *s, uint32_t now_s, uint32_t horizon_s)
 {
 	uint32_t first = schedule_next_s(s);
 
-	if (s->n_heap == 0 || (first > now_s && first - now_s <= horizon_s))
+	if (s->moments.n == 0 || (first > now_s && first - now_s <= horizon_s))
 		return SCHEDULE_NONE;
-	return s->heap[0];
+	return s->moments.row[0];
 }
 
 /* ---- the index ---- */
@@ -300,7 +217,7 @@ bool schedule_add(struct schedule *s, struct slice id, unsigned flags, uint32_t 
 {
 	struct entry *e;
 
-	if (!heap_reserve(s, s->n_known + 1)) {
+	if (!heap_reserve(&s->moments, s->n_known + 1)) {
 		fault_set(why, "4.3.1", "no memory for the schedule");
 		return false;
 	}
@@ -423,19 +340,23 @@ bool schedule_is_waiting(const struct schedule *s, uint32_t n)
 
 unsigned schedule_flags(const struct schedule *s, uint32_t n)
 {
-	return entry_of(s, n)->flags;
+	return entry_of(s, n)->flags & FLAG_PUBLIC;
 }
 
 void schedule_set_flags(struct schedule *s, uint32_t n, unsigned flags)
 {
-	entry_of(s, n)->flags = (uint16_t)flags;
+	struct entry *e = entry_of(s, n);
+
+	e->flags = (uint16_t)((e->flags & ~FLAG_PUBLIC) | flags);
 }
 
 uint32_t schedule_due_s(const struct schedule *s, uint32_t n)
 {
 	const struct entry *e = entry_of(s, n);
 
-	return e->place == 0 ? 0 : e->due_s;
+	if (e->place == 0)
+		return 0;
+	return (e->flags & FLAG_LINED) != 0 ? schedule_line_opens_s(s, e->group) : e->due_s;
 }
 
 void schedule_id(const struct schedule *s, uint32_t n, char out[SPOOL_ID_LENGTH + 1])
@@ -450,5 +371,5 @@ size_t schedule_n_known(const struct schedule *s)
 
 size_t schedule_n_waiting(const struct schedule *s)
 {
-	return s->n_heap;
+	return s->moments.n + s->n_lined;
 }

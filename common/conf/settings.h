@@ -166,6 +166,9 @@
 		"Where tassis keeps what it made itself: the self-signed certificate, the private PostgreSQL cluster.")     \
 	SETTING(queue_retry_min, DURATION, "5min", "1s", "1d", ON_RELOAD, ALL,                                            \
 		"The pause after the first attempt; it doubles each time.")                                                 \
+	SETTING(queue_retry_greylist, DURATION, "1min", "1s", "1d", ON_RELOAD, ALL,                                       \
+		"The pause after a first attempt that the far end put off by 450 or 451, as hosts do that greylist; "     \
+		"never more than queue_retry_min.")                                                                       \
 	SETTING(queue_retry_max, DURATION, "4h", "1s", "7d", ON_RELOAD, ALL, "The longest pause between two attempts.")    \
 	SETTING(queue_lifetime, DURATION, "5d", "1min", "30d", ON_RELOAD, ALL,                                            \
 		"How long a message is tried before it is returned. RFC 5321 4.5.4.1 asks for 4 to 5 days.")                \

@@ -101,8 +101,9 @@
 	F(octets, recipients, IPC_LIST_MAX) F(flag, alone)
 /* Does a message of that size fit into the Maildir's quota (0: no limit)? Answered by done: 1 it does, 0 it does not. */
 #define IPC_QUOTA_ASK(F) F(text, folder, IPC_FOLDER_MAX) F(u64, quota_bytes) F(u64, quota_messages) F(u64, size_bytes)
-/* results: deliver_result records, one for each recipient. */
-#define IPC_DELIVER_ANSWER(F) F(octets, results, IPC_LIST_MAX)
+/* results: deliver_result records, one for each recipient. unreachable: those that are deferred are so because no host of the next hop could be used: it is
+ * not about this message. */
+#define IPC_DELIVER_ANSWER(F) F(octets, results, IPC_LIST_MAX) F(flag, unreachable)
 
 /* outcome: enum dns_outcome. records: dns_record records in the order of the answer, CNAMEs followed and left out. */
 #define IPC_DNS_ASK(F) F(text, name, IPC_HOST_MAX) F(u16, type)

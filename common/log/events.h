@@ -56,6 +56,8 @@
 	/* delivering */                                                                                              \
 	EVENT(stored, DEBUG, "A file is in a Maildir, durable.")                                                      \
 	EVENT(next_hop_connected, DEBUG, "A connection to a next hop stands.")                                        \
+	EVENT(destination_failing, INFO, "No host of a destination can be used; one attempt at a time finds out when.") \
+	EVENT(destination_back, INFO, "A destination that was failing can be used again.")                            \
 	EVENT(next_hop_failed, INFO, "A next hop could not be used; the next one is tried.")                          \
 	EVENT(next_hop_dialogue, INFO, "A line of the dialogue with another host (delivery_debug).")                  \
 	/* what tassis stands on */                                                                                   \

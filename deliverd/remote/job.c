@@ -77,7 +77,9 @@ static void answer(struct job *j)
 	for (size_t i = 0; i < j->n_recipients; i++)
 		ok = ok && put_result(&list, &j->recipients[i]);
 	if (ok) {
-		ipc_answer(j->request, &IPC_MESSAGE(deliver_answer, .results = buf_slice(&list)),
+		ipc_answer(j->request,
+			   &IPC_MESSAGE(deliver_answer, .results = buf_slice(&list),
+					.unreachable = j->unreachable),
 			   -1);
 	} else {
 		fault_set(&why, "4.3.1", "out of memory for the results");
@@ -227,8 +229,10 @@ static void try_next(struct job *j)
 			break;
 		}
 		j->last_host = a->host;
-		if (session_begin(j->remote, j, a->host, &a->ip, port_of(j), &why))
+		if (session_begin(j->remote, j, a->host, &a->ip, port_of(j), &why)) {
+			j->unreachable = false;
 			return;
+		}
 		j->last = why;
 		j->next_address++;
 	}
@@ -239,10 +243,12 @@ static void on_search(void *arg)
 {
 	struct job *j = arg;
 
-	if (j->search.n_addresses)
+	if (j->search.n_addresses) {
 		try_next(j);
-	else
-		job_end(j, &j->search.why);
+		return;
+	}
+	j->unreachable = j->search.why.class != FAULT_PERMANENT;
+	job_end(j, &j->search.why);
 }
 
 static void start(struct job *j)
@@ -272,6 +278,7 @@ void job_session_unusable(struct job *j, bool again_without_tls, const struct fa
 	const struct search_address *a = &j->search.addresses[j->next_address];
 
 	j->session = NULL;
+	j->unreachable = true;
 	j->last = *why;
 	/* What a host says before MAIL is about the host: another one, or the same tomorrow, may
 	 * say otherwise. */

@@ -55,6 +55,7 @@ struct job {
 	struct search search;
 	size_t next_address;
 	bool without_tls;	/* the handshake failed at this address: now in the clear */
+	bool unreachable;	/* the last address tried could not be used; none was found */
 	bool fresh;		/* no idle session any more: one of them failed us already */
 	struct fault last;	/* what the last address said */
 	struct slice last_host; /* who said it */

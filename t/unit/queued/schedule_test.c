@@ -202,6 +202,121 @@ static void a_page_behind_the_last_is_empty(void **state)
 	schedule_destroy(s);
 }
 
+/* ---- lines ---- */
+
+static uint32_t line_up(struct schedule *s, uint32_t number, uint32_t group, unsigned flow, uint32_t deadline_s)
+{
+	uint32_t n = add(s, number, 0);
+
+	schedule_bind(s, n, group, flow);
+	assert_true(schedule_line_up(s, n, deadline_s));
+	return n;
+}
+
+static void in_a_line_flows_take_turns_and_in_a_flow_the_oldest_is_first(void **state)
+{
+	struct schedule *s = create();
+	struct fault why;
+	int owner;
+	uint32_t g = schedule_group_open(s, &owner, &why), bulk[100], single, few[2];
+
+	(void)state;
+	for (uint32_t i = 0; i < 100; i++)
+		bulk[99 - i] = line_up(s, 99 - i, g, 3, 1000 + 99 - i);
+	single = line_up(s, 200, g, 7, 2000);
+	few[1] = line_up(s, 302, g, 30, 3000);
+	few[0] = line_up(s, 301, g, 30, 3000);
+	assert_int_equal(schedule_line_n(s, g), 103);
+	assert_int_equal(schedule_n_waiting(s), 103);
+	assert_int_equal(schedule_next_s(s), UINT32_MAX); /* no moment makes them due */
+	assert_int_equal(schedule_line_urgent(s, g), bulk[0]);
+	const uint32_t order[] = {bulk[0], single, few[0], bulk[1], few[1], bulk[2], bulk[3]};
+	for (size_t i = 0; i < 7; i++) {
+		assert_int_equal(schedule_line_next(s, g), order[i]);
+		schedule_take(s, order[i]);
+	}
+	assert_int_equal(schedule_line_n(s, g), 96);
+	schedule_destroy(s);
+}
+
+static void who_leaves_a_line_leaves_the_others_in_order(void **state)
+{
+	enum { MANY = 5000 };
+	struct schedule *s = create();
+	struct fault why;
+	int owner;
+	uint32_t g = schedule_group_open(s, &owner, &why), last = 0, n[MANY], left = MANY;
+
+	(void)state;
+	for (uint32_t i = 0; i < MANY; i++)
+		n[i] = line_up(s, i, g, i % 2, 1 + random_below(100000));
+	for (uint32_t i = 0; i < MANY; i += 3, left--) {
+		if (i % 2 == 0)
+			schedule_forget(s, n[i]);
+		else
+			schedule_wait(s, n[i], 5);
+	}
+	assert_int_equal(schedule_line_n(s, g), left);
+	for (uint32_t i; (i = schedule_line_urgent(s, g)) != SCHEDULE_NONE;) {
+		assert_true(schedule_deadline_s(s, i) >= last);
+		last = schedule_deadline_s(s, i);
+		schedule_take(s, i);
+	}
+	assert_int_equal(schedule_line_next(s, g), SCHEDULE_NONE);
+	schedule_destroy(s);
+}
+
+static void a_group_that_is_closed_leaves_its_messages_due_and_bound_to_none(void **state)
+{
+	struct schedule *s = create();
+	struct fault why;
+	int one, two;
+	uint32_t g = schedule_group_open(s, &one, &why), a = line_up(s, 1, g, 0, 100), b = add(s, 2, 0), again;
+
+	(void)state;
+	schedule_bind(s, b, g, 1);
+	schedule_wait(s, b, 50);
+	assert_ptr_equal(schedule_group_owner(s, schedule_group(s, b)), &one);
+	schedule_group_close(s, g);
+	assert_int_equal(schedule_due(s, 1, HORIZON), a);
+	again = schedule_group_open(s, &two, &why); /* the same slot */
+	assert_int_not_equal(again, g);
+	assert_int_equal(schedule_group(s, a), 0);
+	assert_int_equal(schedule_group(s, b), 0);
+	assert_null(schedule_group_owner(s, g));
+	assert_false(schedule_line_up(s, b, 7));
+	schedule_group_close(s, g);
+	assert_ptr_equal(schedule_group_owner(s, again), &two);
+	schedule_destroy(s);
+}
+
+static void flush_takes_all_out_of_their_lines_and_they_are_wanted(void **state)
+{
+	struct schedule *s = create();
+	struct fault why;
+	int owner;
+	uint32_t g = schedule_group_open(s, &owner, &why), n[40];
+
+	(void)state;
+	for (uint32_t i = 0; i < 40; i++)
+		n[i] = i % 2 == 0 ? line_up(s, i, g, i % 5, 9000) : add(s, i, 500 + i);
+	schedule_line_opens(s, g, 777);
+	assert_int_equal(schedule_due_s(s, n[0]), 777);
+	assert_int_equal(schedule_flush(s, 10), 40);
+	assert_int_equal(schedule_line_n(s, g), 0);
+	for (uint32_t i = 0; i < 40; i++) {
+		assert_int_equal(schedule_due(s, 10, HORIZON), n[i]);
+		schedule_take(s, n[i]);
+		assert_true(schedule_unwant(s, n[i]));
+		assert_false(schedule_unwant(s, n[i]));
+	}
+	schedule_wait(s, n[0], 20);
+	assert_false(schedule_unwant(s, n[0]));
+	schedule_wait(s, n[0], 5); /* it waited already: somebody asks for it */
+	assert_true(schedule_unwant(s, n[0]));
+	schedule_destroy(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -212,6 +327,10 @@ int main(void)
 		cmocka_unit_test(many_that_come_and_go_leave_the_order_right),
 		cmocka_unit_test(pages_show_whoever_stayed_while_others_came_and_went),
 		cmocka_unit_test(a_page_behind_the_last_is_empty),
+		cmocka_unit_test(in_a_line_flows_take_turns_and_in_a_flow_the_oldest_is_first),
+		cmocka_unit_test(who_leaves_a_line_leaves_the_others_in_order),
+		cmocka_unit_test(a_group_that_is_closed_leaves_its_messages_due_and_bound_to_none),
+		cmocka_unit_test(flush_takes_all_out_of_their_lines_and_they_are_wanted),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

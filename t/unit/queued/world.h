@@ -2,7 +2,7 @@
  *
  * Domains tell where mail goes: local.test is local; list.test is an alias for ann@local.test, fail-bob@far.test and defer-carl@far.test;
  * smart-USER.test is one host, with user USER and password "secret" of it; refused.test is refused for good; down.test has no answer now; all others are remote, host the domain itself.
- * Local-parts tell what becomes of it: fail-…, defer-…, hold-… (no answer until the test says so), crash-… (the deliverd dies); all others are delivered. */
+ * Local-parts tell what becomes of it: fail-…, defer-…, grey-… (the first time), hold-… (no answer until the test says so), crash-… (the deliverd dies); all others are delivered. */
 #pragma once
 
 #include <errno.h>
@@ -68,6 +68,7 @@ struct world {
 	bool ended, lookupd_is_down;
 	struct slice route_mailbox;
 	bool asked_spam;
+	const char *dead;       /* no host of this next hop can be reached */
 	char asked_mailbox[64]; /* of the last route_ask that had one */
 	int log;
 };
@@ -248,10 +249,29 @@ static void result_put(struct buf *results, uint32_t index, struct slice path)
 	} else if (slice_starts(path, SLICE("defer-"))) {
 		r.outcome = DELIVER_DEFERRED;
 		r.status = SLICE("4.2.1");
-		r.reply = SLICE("450 4.2.1 come again");
+		r.reply = SLICE("452 4.2.1 come again");
+	} else if (slice_starts(path, SLICE("grey-"))) {
+		r.outcome = DELIVER_DEFERRED;
+		r.status = SLICE("4.7.1");
+		r.reply = SLICE("450 4.7.1 greylisted");
+	} else if (slice_starts(path, SLICE("busy-"))) {
+		r.outcome = DELIVER_DEFERRED;
+		r.status = SLICE("4.3.2");
+		r.reply = SLICE("421 4.3.2 too much at once");
 	} else if (slice_starts(path, SLICE("odd-"))) {
 		r.outcome = 77;
 	}
+	assert_true(ipc_put_deliver_result(results, &r));
+}
+
+static void result_put_dead(struct buf *results, uint32_t index)
+{
+	struct ipc_deliver_result r = {.index = index,
+				       .outcome = DELIVER_DEFERRED,
+				       .status = SLICE("4.4.1"),
+				       .reply = SLICE("connection refused"),
+				       .host = SLICE("mx.dead.test")};
+
 	assert_true(ipc_put_deliver_result(results, &r));
 }
 
@@ -302,11 +322,14 @@ static void deliverd_handle(void *arg, struct ipc_request *request, const struct
 			seen->held = request;
 			seen->held_index = r.index;
 		}
-		if (!slice_starts(r.forward_path, SLICE("silent-")))
+		if (w->dead != NULL && strcmp(seen->host, w->dead) == 0)
+			result_put_dead(&results, r.index);
+		else if (!slice_starts(r.forward_path, SLICE("silent-")))
 			result_put(&results, r.index, r.forward_path);
 	}
 	assert_false(broken);
 	answer.deliver_answer.results = buf_slice(&results);
+	answer.deliver_answer.unreachable = w->dead != NULL && strcmp(seen->host, w->dead) == 0;
 	if (crash) {
 		ipc_server_destroy(*self);
 		*self = NULL; /* the test starts it anew */
