@@ -7,6 +7,11 @@
 
 struct settings;
 
+#define SETUP_USAGE                                                                                                  \
+	"[--yes] [--hostname NAME] [--domain DOMAIN] [--user ADDRESS] [--password-stdin] [--certificate FILE] [--key FILE] " \
+	"[--certificate-password-stdin] [--self-signed] [--database DATABASE] [--database-lookup CONNINFO] "         \
+	"[--smtp-port PORT] [--submission-port PORT] [--smtps-port PORT] [--address ADDRESS] [--folder FOLDER] [--force]"
+
 /*	C(name, reads_settings, usage, help) */
 #define ADMIN_COMMANDS(C)                                                                                          \
 	C(check, false, "[--json]", "Looks for what is wrong with main.conf, folders, ports, certificate, database and DNS.") \
@@ -18,6 +23,7 @@ struct settings;
 	  "Brings the database's schema up to date, says how it stands, or adds the views of netty-smtp-server.") \
 	C(test, false, "spf [--json] [--dns HOST:PORT] --ip IP --helo NAME --from ADDRESS | dkim [--json] … FILE | arc [--json] … FILE | dmarc [--json] … FILE", \
 	  "Checks who may send as whom, as smtpd does, and tells step by step.")                                      \
+	C(setup, false, SETUP_USAGE, "Asks five questions, or takes them as options, and ends with a mail delivered and the DNS records to publish.") \
 	C(control, false, "VERB [ARGUMENT]", "Tells master something: reload, stop, reopen (the log), ping, status.")
 
 /* What the script `tassis` (master/tassis) does itself; here for the help alone.
