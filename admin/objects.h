@@ -21,7 +21,8 @@ struct settings;
 	O(alias, "Addresses that lead to other addresses.")                                         \
 	O(mailbox, "The mailboxes that a user is meant to have.")                                   \
 	O(relay, "Networks whose hosts may send without a password.")                               \
-	O(route, "Where mail for other domains goes, if not to their MX.")
+	O(route, "Where mail for other domains goes, if not to their MX.")                          \
+	O(dkim, "The keys that sign a domain's mail.")
 
 /* The examples work as they stand, in this order, beginning with an empty database.
  *	V(object, verb, usage, help, example) */
@@ -178,7 +179,38 @@ struct settings;
 	V(route, show,											\
 	  "DOMAIN|* [--sender-domain DOMAIN] [--json]",							\
 	  "Shows all of a route but its password.",							\
-	  "tassis route show '*'")
+	  "tassis route show '*'")									\
+	V(dkim, create,											\
+	  "DOMAIN [--algorithm rsa|ed25519] [--bits NUMBER] [--selector NAME] [--if-not-exists] "	\
+	  "[--json]",											\
+	  "Makes keys: one of RSA and one of Ed25519, or the one that is named.",			\
+	  "tassis dkim create example.org")								\
+	V(dkim, list,											\
+	  "[DOMAIN] [--json]",										\
+	  "Lists keys and their state: made, published, active, retired.",				\
+	  "tassis dkim list example.org")								\
+	V(dkim, publish,										\
+	  "DOMAIN [--json]",										\
+	  "Prints the records that DNS must have, as lines of a zone file and as one string.",		\
+	  "tassis dkim publish example.org")								\
+	V(dkim, activate,										\
+	  "DOMAIN [SELECTOR] [--unchecked]",								\
+	  "Lets keys sign, once DNS has their records; --unchecked does not ask DNS.",			\
+	  "tassis dkim activate example.org --unchecked")						\
+	V(dkim, retire,											\
+	  "DOMAIN SELECTOR [--if-exists]",								\
+	  "Lets a key sign no more; it stays in the table.",						\
+	  "tassis dkim retire example.org old --if-exists")						\
+	V(dkim, delete,											\
+	  "DOMAIN SELECTOR [--if-exists]",								\
+	  "Deletes a key that does not sign.",								\
+	  "tassis dkim delete example.org old --if-exists")						\
+	V(dkim, rotate,											\
+	  "DOMAIN [--algorithm rsa|ed25519] [--bits NUMBER] [--selector NAME] [--if-not-exists] "	\
+	  "[--json]",											\
+	  "Makes new keys and prints their records; said again once DNS has them, lets these sign and "	\
+	  "retires the old ones.",									\
+	  "tassis dkim rotate example.org")
 
 #define O(object, help) admin_command_fn command_##object;
 OBJECTS(O)

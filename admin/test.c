@@ -171,10 +171,12 @@ static bool timeout_of_option(struct test_options *o, const char *text)
 
 /* The name servers of main.conf, or of the system where there are none or main.conf cannot be read.
  */
-static void servers_of_settings(struct test_options *o, const struct settings *s)
+void test_servers_of(struct test_options *o, const struct settings *s)
 {
 	struct buf text;
 
+	if (o->dns_timeout_ms == 0)
+		o->dns_timeout_ms = s != NULL ? s->dns_timeout : DNS_TIMEOUT_MS;
 	for (size_t i = 0; s != NULL && i < s->dns_servers.n && o->n_servers < RESOLVER_SERVERS_MAX;
 	     i++)
 		o->n_servers +=
@@ -234,9 +236,9 @@ static bool options_read(const struct admin *a, int argc, char **argv, struct te
 	else
 		ok = ok && (test_refuse("too many files are named; right would be one") == 0);
 	if (ok && o->n_servers == 0) {
-		if (admin_read_settings(a->main_conf, &settings) && o->dns_timeout_ms == 0)
-			o->dns_timeout_ms = settings->dns_timeout;
-		servers_of_settings(o, settings);
+		if (!admin_read_settings(a->main_conf, &settings))
+			settings = NULL;
+		test_servers_of(o, settings);
 		settings_destroy(settings);
 	}
 	if (o->dns_timeout_ms == 0)

@@ -11,6 +11,7 @@
 #include "common/dns/resolver.h"
 
 struct fault;
+struct settings;
 
 struct test_options {
 	bool json;
@@ -27,6 +28,9 @@ typedef bool test_run_fn(void *arg, struct answers *answers);
  * is no asking at all; a question without an answer is the check's own to judge. */
 MUST_USE bool test_run(const struct test_options *o, struct answers *answers, test_run_fn *check,
 		       void *arg, struct fault *why);
+
+/* The name servers and the time limit of s; those of the system where it names none, or is NULL. */
+void test_servers_of(struct test_options *o, const struct settings *s);
 
 /* Each prints its result; the exit status: 0 pass, 1 another result, 2 the options or the input are
  * wrong (then one sentence on standard error alone). */
