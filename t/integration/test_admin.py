@@ -416,7 +416,7 @@ def test_list_of_many_users_streams(empty):
         resident_kb = int(re.search(r"VmRSS:\s+(\d+)", open(f"/proc/{pid}/status").read())[1])
         rest = listing.stdout.read()
     assert listing.returncode == 0 and len(json.loads(first + rest)) == 100000
-    assert resident_kb < 60000 or PATIENCE > 20
+    assert resident_kb < 16000 or PATIENCE > 20  # all at once are 23,000
     # a reader that leaves early is no mistake of the list's
     assert subprocess.run(f"{TASSIS} -c {empty.main_conf} user list | head -n 3", shell=True, env=empty.environment(), capture_output=True, text=True).stdout.count("\n") == 3
 
@@ -507,7 +507,7 @@ def complete(tassis, line, breaks="\"'@><=;|&(: "):
         COMP_WORDBREAKS=$'\\t\\n'$1 COMP_LINE=$2 COMP_POINT=${{#2}}; shift 2
         COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1))
         _tassis tassis "${{COMP_WORDS[COMP_CWORD]}}" "" && printf '%s\\n' "${{COMPREPLY[@]}}"'''
-    return run("bash", "--norc", "-c", script, "bash", breaks, line, *words, env=tassis.environment()).stdout.split()
+    return run("bash", "--norc", "-c", script, "bash", breaks, line, *words, env=tassis.environment(), timeout=PATIENCE).stdout.split()
 
 
 def test_completion_knows_commands_verbs_options_and_their_values(shared):
