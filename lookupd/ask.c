@@ -9,9 +9,11 @@
 #include "common/log/log.h"
 #include "lookupd/dkim.h"
 #include "lookupd/explain.h"
+#include "lookupd/failures.h"
 #include "lookupd/login.h"
 #include "common/auth/password.h"
 #include "lookupd/recipient.h"
+#include "lookupd/rehash.h"
 #include "lookupd/routing.h"
 
 #define KEPT_MAX 1024
@@ -44,6 +46,7 @@ struct checking {
 	struct slice kept, password; /* in octets */
 	struct slice user;           /* the user's whole name, in octets */
 	bool permitted;
+	bool fixed; /* the form in which it is kept stays */
 	enum password_verdict verdict;
 	size_t n;
 	char octets[];
@@ -260,18 +263,51 @@ static void checking_work(struct pool_job *job)
 	c->verdict = password_verify(c->kept, c->password);
 }
 
+static struct failure_waits failure_waits(const struct lookupd *d)
+{
+	const struct settings *s = d->service->settings;
+
+	return (struct failure_waits){s->auth_failure_wait, s->auth_failure_wait_max};
+}
+
+static void login_accepted(struct checking *c)
+{
+	const struct settings *s = c->d->service->settings;
+
+	failures_forget(c->d->failed_accounts, c->user);
+	ipc_answer(c->request, &IPC_MESSAGE(auth_answer, .accepted = true, .user = c->user), -1);
+	if (s->auth_rehash && s->query_user.n == 0 && !c->fixed && !password_is_strong(c->kept))
+		rehash_begin(c->d, c->user, c->kept, c->password);
+}
+
+/* Whether or not there is such an account. */
+static void login_refused(struct checking *c)
+{
+	struct failure_waits waits = failure_waits(c->d);
+	uint64_t wait_ms = failures_count(c->d->failed_accounts, c->user, &waits,
+					  loop_now_ms(c->d->service->loop));
+
+	ipc_answer(c->request,
+		   &IPC_MESSAGE(auth_answer, .accepted = false, .user = c->user,
+				.wait_ms = (uint32_t)wait_ms),
+		   -1);
+}
+
 static void checking_done(struct pool_job *job)
 {
 	struct checking *c = CONTAINER_OF(job, struct checking, job);
 	struct fault why = {0};
 
 	if (c->permitted && c->verdict == PASSWORD_UNUSABLE) {
-		fault_set(&why, "4.3.5", "what is kept of the password is of no known scheme, or damaged");
+		fault_set(&why, "4.3.5",
+			  "what is kept of the password is of no known scheme, or damaged, or asks "
+			  "for too much");
 		log_event(database_failed, F_SLICE(user, c->user), F_FAULT(&why));
 		ipc_answer_fault(c->request, &why);
+	} else if (c->permitted && c->verdict == PASSWORD_RIGHT) {
+		login_accepted(c);
 	} else {
-		ipc_answer(c->request,
-			   &IPC_MESSAGE(auth_answer, .accepted = c->permitted && c->verdict == PASSWORD_RIGHT, .user = c->user), -1);
+		login_refused(c);
 	}
 	memory_wipe(c->octets, c->n);
 	free(c);
@@ -285,10 +321,10 @@ static struct slice login_kept(struct lookupd *d, const struct login *g)
 		buf_append(&d->typical, g->kept);
 		return g->kept;
 	}
-	return buf_length(&d->typical) > 0
-		       ? buf_slice(&d->typical)
-		       : SLICE("{SCRAM-SHA-256}4096,c2FsdHNhbHRzYWx0c2E=,AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,"
-			       "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
+	return buf_length(&d->typical) > 0 ? buf_slice(&d->typical)
+					   : SLICE("{SCRAM-SHA-256}15000,c2FsdHNhbHRzYWx0c2E=,"
+						   "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=,"
+						   "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=");
 }
 
 static bool login_check(struct ask *a, struct fault *why)
@@ -305,6 +341,7 @@ static bool login_check(struct ask *a, struct fault *why)
 	c->d = a->d;
 	c->request = a->request;
 	c->permitted = g->permitted;
+	c->fixed = g->fixed;
 	for (size_t i = 0; i < ARRAY_LENGTH(texts); i++) {
 		*places[i] = slice_of(c->octets + c->n, texts[i].n);
 		if (texts[i].n > 0)
@@ -333,14 +370,25 @@ static void login_done(struct lookup *l, void *arg UNUSED, const struct fault *w
 
 void ask_login(struct lookupd *d, struct ipc_request *request, const struct ipc_auth_ask *m)
 {
-	struct ask *a = ask_create(d, request, m->user.n + m->password.n);
+	struct ask *a = ask_create(d, request, m->user.n + m->authzid.n + m->password.n);
 
 	if (a == NULL)
 		return;
 	a->login.names = d->names;
 	a->login.user = ask_copy(a, m->user);
+	a->login.authzid = ask_copy(a, m->authzid);
+	a->login.match = d->service->settings->auth_authzid == AUTH_AUTHZID_MATCH;
 	a->password = ask_copy(a, m->password);
 	ask_start(a, login_evaluate, login_done);
+}
+
+void ask_failure(struct lookupd *d, struct ipc_request *request, const struct ipc_failure_ask *m)
+{
+	struct failure_waits waits = failure_waits(d);
+	uint64_t wait_ms = failures_count(d->failed_clients, ip_client_key(&m->client), &waits,
+					  loop_now_ms(d->service->loop));
+
+	ipc_answer(request, &IPC_MESSAGE(done, .number = wait_ms), -1);
 }
 
 void asks_end(struct lookupd *d)

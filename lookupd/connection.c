@@ -155,9 +155,14 @@ static bool connection_flush(struct connection *c)
 	return left >= 0 && loop_io_want(&c->io, LOOP_READ | (left > 0 ? (unsigned)LOOP_WRITE : 0));
 }
 
-static void statement_begin(struct connection *c, struct statement *s, statement_fn *fn)
+static void statement_begin(struct connection *c, struct statement *s, bool prepared,
+			    statement_fn *fn)
 {
-	*s = (struct statement){.begun_ms = loop_now_ms(c->loop), .phase = STATEMENT_SENT, .fn = fn, .connection = c};
+	*s = (struct statement){.begun_ms = loop_now_ms(c->loop),
+				.phase = STATEMENT_SENT,
+				.prepared = prepared,
+				.fn = fn,
+				.connection = c};
 	list_append(&c->statements, &s->node);
 	c->n_statements++;
 	if (c->n_statements == 1)
@@ -182,7 +187,7 @@ bool connection_send(struct connection *c, struct statement *s, bool prepared, c
 		connection_lose(c, why);
 		return false;
 	}
-	statement_begin(c, s, fn);
+	statement_begin(c, s, prepared, fn);
 	return true;
 }
 
@@ -205,7 +210,9 @@ static void statement_finish(struct connection *c, struct statement *s)
 		fault_set(&why, "4.3.0", "PostgreSQL: %.*s",
 			  SLICE_PRINTF(first_line(result != NULL ? PQresultErrorMessage(result) : "no result")));
 		/* a plan that no longer fits, a prepared statement or a table that has gone: all is prepared again */
-		if (state != NULL && (strncmp(state, "0A", 2) == 0 || strncmp(state, "26", 2) == 0 || strncmp(state, "42", 2) == 0))
+		if (s->prepared && state != NULL &&
+		    (strncmp(state, "0A", 2) == 0 || strncmp(state, "26", 2) == 0 ||
+		     strncmp(state, "42", 2) == 0))
 			connection_lose(c, &why);
 		s->fn(s, NULL, &why);
 	}
@@ -276,7 +283,7 @@ static bool connection_prepare(struct connection *c)
 	for (size_t i = 0; i < c->n_prepared; i++) {
 		if (PQsendPrepare(c->pg, c->prepared[i].name, c->prepared[i].sql, 0, NULL) != 1 || PQpipelineSync(c->pg) != 1)
 			return false;
-		statement_begin(c, &c->preparing[i], prepare_done);
+		statement_begin(c, &c->preparing[i], true, prepare_done);
 	}
 	return connection_flush(c);
 }

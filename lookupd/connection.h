@@ -32,6 +32,7 @@ struct statement {
 	struct list node;
 	uint64_t begun_ms;
 	enum { STATEMENT_SENT, STATEMENT_HAS_RESULT, STATEMENT_SYNCING } phase;
+	bool prepared;
 	statement_fn *fn;
 	struct connection *connection;
 	PGresult *result;

@@ -97,14 +97,16 @@ static void question_answered(struct statement *s, const PGresult *result, const
 }
 
 /* The connection with the least to do; NULL: none is up. */
-static struct connection *database_pick(struct database *db)
+static struct connection *database_pick(struct database *db, bool takes_writes)
 {
 	struct connection *best = NULL;
 
 	for (size_t i = 0; i < N_CONNECTIONS; i++) {
 		struct connection *c = db->channels[i].connection;
 
-		if (c != NULL && connection_is_up(c) && (best == NULL || connection_under_way(c) < connection_under_way(best)))
+		if (c == NULL || !connection_is_up(c) || (takes_writes && connection_is_standby(c)))
+			continue;
+		if (best == NULL || connection_under_way(c) < connection_under_way(best))
 			best = c;
 	}
 	return best;
@@ -161,7 +163,7 @@ static struct question *question_create(struct database *db, const struct query_
 bool database_fetch(void *arg, const struct query_key *key, struct cache_entry *fill, struct fault *why)
 {
 	struct database *db = arg;
-	struct connection *c = database_pick(db);
+	struct connection *c = database_pick(db, false);
 	struct question *q;
 
 	if (db->ending || (c == NULL && (database_is_away(db) || db->n_waiting >= WAITING_MAX))) {
@@ -183,6 +185,47 @@ bool database_fetch(void *arg, const struct query_key *key, struct cache_entry *
 	if (db->n_waiting++ == 0)
 		loop_timer_set(&db->limit, db->timeout_ms);
 	return true;
+}
+
+/* A statement that is no question: nobody keeps its answer. */
+struct call {
+	struct statement statement;
+	database_called_fn *fn;
+	void *arg;
+};
+
+static void call_answered(struct statement *s, const PGresult *result, const struct fault *why)
+{
+	struct call *c = CONTAINER_OF(s, struct call, statement);
+	struct rows *rows = result != NULL ? rows_of_result(result) : NULL;
+	struct fault own = {0};
+
+	if (result != NULL && rows == NULL)
+		fault_set(&own, "4.3.1", "PostgreSQL's answer is too large");
+	c->fn(c->arg, rows, rows != NULL ? NULL : result != NULL ? &own : why);
+	free(rows);
+	free(c);
+}
+
+bool database_call(struct database *db, const char *sql, unsigned n, const char *const *params,
+		   database_called_fn *fn, void *arg, struct fault *why)
+{
+	struct connection *to = database_pick(db, true);
+	struct call *c;
+
+	if (db->ending || to == NULL) {
+		fault_set(why, "4.3.0", "no server of PostgreSQL that takes writes is connected");
+		return false;
+	}
+	c = memory_alloc(1, sizeof(*c), why);
+	if (c == NULL)
+		return false;
+	c->fn = fn;
+	c->arg = arg;
+	if (connection_send(to, &c->statement, false, sql, n, params, call_answered, why))
+		return true;
+	free(c);
+	return false;
 }
 
 static struct question *waiting_take(struct database *db)

@@ -12,10 +12,13 @@ struct login {
 	/* the ask; borrowed */
 	struct local_names names;
 	struct slice user;
+	struct slice authzid; /* RFC 4616 2; empty: none */
+	bool match;	      /* auth_authzid = match: authzid must be the user, or empty */
 	/* the answer */
 	struct name name;
 	bool permitted;     /* such a user is there, enabled, of a domain of ours that is enabled, and has a password */
 	struct slice kept;  /* "{SCHEME}hash"; lives as the rows do; empty where not permitted */
+	bool fixed;	    /* it is somebody else's to say in which form the password is kept */
 };
 
 /* A lookup_evaluate_fn with a struct login. A user without a domain is one of hostname's; no aliases, no +detail. */

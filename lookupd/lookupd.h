@@ -14,6 +14,7 @@ struct database;
 struct fault;
 struct keys;
 struct changes;
+struct failures;
 struct pool;
 
 struct lookupd {
@@ -24,6 +25,7 @@ struct lookupd {
 	struct keys *keys;
 	struct pool *passwords;  /* crypt(3) and its like */
 	struct pool *signatures; /* RSA, and the names of PostgreSQL's hosts */
+	struct failures *failed_accounts, *failed_clients;
 	struct list asks;        /* those that wait */
 	char hostname[256];
 	struct local_names names; /* the present ones */
@@ -43,6 +45,7 @@ void ask_route(struct lookupd *d, struct ipc_request *request, const struct ipc_
 void ask_login(struct lookupd *d, struct ipc_request *request, const struct ipc_auth_ask *m);
 void ask_dkim_keys(struct lookupd *d, struct ipc_request *request, const struct ipc_dkim_keys_ask *m);
 void ask_dkim_signature(struct lookupd *d, struct ipc_request *request, const struct ipc_dkim_sign_ask *m);
+void ask_failure(struct lookupd *d, struct ipc_request *request, const struct ipc_failure_ask *m);
 /* With what `tassis explain` shows: explain.h's lines. */
 void ask_explain(struct lookupd *d, struct ipc_request *request, struct slice address);
 /* Ends those that wait, with a temporary fault. */

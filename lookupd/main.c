@@ -16,6 +16,7 @@
 #include "common/log/log.h"
 #include "lookupd/aliases.h"
 #include "lookupd/database.h"
+#include "lookupd/failures.h"
 #include "lookupd/keys.h"
 #include "lookupd/changes.h"
 
@@ -117,8 +118,12 @@ static bool lookupd_start(struct service *s, void *daemon, struct fault *why)
 	lookupd_names(d);
 	lookupd_limits(s->settings, &limits);
 	return (d->passwords = pool_create(s->loop, 2, 64, why)) != NULL &&
-	       (d->signatures = pool_create(s->loop, 2, 1024, why)) != NULL && (d->keys = keys_create(d->signatures, why)) != NULL &&
-	       (d->cache = cache_create(s->loop, &limits, lookupd_fetch, d, why)) != NULL && lookupd_connect(d, why);
+	       (d->failed_accounts = failures_create(why)) != NULL &&
+	       (d->failed_clients = failures_create(why)) != NULL &&
+	       (d->signatures = pool_create(s->loop, 2, 1024, why)) != NULL &&
+	       (d->keys = keys_create(d->signatures, why)) != NULL &&
+	       (d->cache = cache_create(s->loop, &limits, lookupd_fetch, d, why)) != NULL &&
+	       lookupd_connect(d, why);
 }
 
 /* The PEM file with the private key; it may hold the certificates too. */
@@ -266,6 +271,8 @@ static void lookupd_handler(void *arg, struct ipc_request *request, const struct
 		ask_dkim_keys(d, request, &m->dkim_keys_ask);
 	} else if (m->type == IPC_TYPE_dkim_sign_ask) {
 		ask_dkim_signature(d, request, &m->dkim_sign_ask);
+	} else if (m->type == IPC_TYPE_failure_ask) {
+		ask_failure(d, request, &m->failure_ask);
 	} else if (m->type == IPC_TYPE_sign_ask) {
 		keys_sign(d->keys, request, &m->sign_ask);
 	} else if (m->type == IPC_TYPE_tickets_ask) {
@@ -313,6 +320,8 @@ static void lookupd_destroy(void *daemon)
 	database_destroy(d->database);
 	cache_destroy(d->cache);
 	keys_destroy(d->keys);
+	failures_destroy(d->failed_accounts);
+	failures_destroy(d->failed_clients);
 	aliases_destroy(d->aliases);
 	free(d->postmaster_rows);
 	buf_fini(&d->typical);

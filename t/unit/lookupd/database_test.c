@@ -505,6 +505,118 @@ static void hosts_by_name_are_looked_up_and_those_that_are_away_passed_over(void
 	assert_string_equal(ask(QUERY_domain, "test.com", NULL), "local|t|list|");
 }
 
+/* ---- calls ---- */
+
+static char called_text[512];
+static unsigned n_called;
+
+static void called(void *arg, const struct rows *rows, const struct fault *why)
+{
+	assert_ptr_equal(arg, called_text);
+	if (rows == NULL)
+		snprintf(called_text, sizeof(called_text), "%s", why->class == FAULT_TEMPORARY ? "temporary" : "permanent");
+	else
+		snprintf(called_text, sizeof(called_text), "%.*s", SLICE_PRINTF(rows_cell(rows, 0, 0)));
+	n_called++;
+}
+
+static bool has_been_called(void)
+{
+	return n_called > 0;
+}
+
+/* What the first cell says, or "temporary". */
+static const char *call(const char *statement, unsigned n, const char *const *params)
+{
+	struct fault why = {0};
+
+	n_called = 0;
+	assert_true(database_call(database, statement, n, params, called, called_text, &why));
+	assert_int_equal(n_called, 0);
+	turn_until(has_been_called);
+	assert_int_equal(n_called, 1);
+	return called_text;
+}
+
+/* Of those for questions. */
+static unsigned n_connections_up(void)
+{
+	static const char name[] = "database_connections ";
+	struct buf text;
+	const char *found;
+	unsigned n;
+
+	buf_init(&text, 4096);
+	database_print(database, &text);
+	found = strstr(buf_cstr(&text), name);
+	assert_non_null(found);
+	n = (unsigned)(found[strlen(name)] - '0');
+	buf_fini(&text);
+	return n;
+}
+
+static bool both_are_up(void)
+{
+	return n_connections_up() == 2;
+}
+
+#define OLD_PASSWORD "{SHA256.HEX}0ffe1abd1a08215353c233d6e009613e95eec4253832a761af28ff37ac5a150c"
+#define REWRITE "SELECT rewrite_password($1, $2, $3, $4)"
+
+static void rewrite_password_replaces_what_still_stands_there(void **state)
+{
+	const char *const params[] = {"rita", "test.com", OLD_PASSWORD, "{SCRAM-SHA-256}1,a,b,c"};
+	const char *const weak[] = {"rita", "test.com", "{SCRAM-SHA-256}1,a,b,c", OLD_PASSWORD};
+
+	(void)state;
+	if (!have_cluster)
+		skip();
+	turn_until(notifications_work);
+	turn_until(both_are_up);
+	sql("INSERT INTO users (local_part, domain, password) VALUES ('rita', 'test.com', '" OLD_PASSWORD "')");
+	wait_for(QUERY_user, "rita", "test.com", OLD_PASSWORD "|||t||||f|");
+	assert_string_equal(call(REWRITE, 4, params), "t");
+	wait_for(QUERY_user, "rita", "test.com", "{SCRAM-SHA-256}1,a,b,c|||t||||f|");
+	assert_string_equal(call(REWRITE, 4, params), "f");
+	assert_string_equal(call(REWRITE, 4, weak), "f");
+	sql("UPDATE users SET password = '" OLD_PASSWORD "', password_fixed = true WHERE local_part = 'rita'");
+	assert_string_equal(call(REWRITE, 4, params), "f");
+	wait_for(QUERY_user, "rita", "test.com", OLD_PASSWORD "|||t||||t|");
+	sql("DELETE FROM users WHERE local_part = 'rita'");
+}
+
+static void a_call_that_is_refused_fails_alone(void **state)
+{
+	(void)state;
+	if (!have_cluster)
+		skip();
+	turn_until(both_are_up);
+	/* lookupd's role may not do this, and the connections stay as they are */
+	for (unsigned i = 0; i < 2; i++) {
+		assert_string_equal(call("UPDATE users SET enabled = false", 0, NULL), "temporary");
+		assert_int_equal(n_connections_up(), 2);
+	}
+	assert_string_equal(call("SELECT current_user", 0, NULL), "tassis_lookup");
+}
+
+static void a_call_fails_at_once_without_a_connection_and_at_the_end(void **state)
+{
+	struct fault why = {0};
+
+	(void)state;
+	if (!have_cluster)
+		skip();
+	assert_false(database_call(database, "SELECT 1", 0, NULL, called, called_text, &why));
+	assert_string_equal(fault_status(&why), "4.3.0");
+	turn_until(both_are_up);
+	assert_string_equal(call("SELECT 1", 0, NULL), "1");
+	n_called = 0;
+	assert_true(database_call(database, "SELECT pg_sleep(10)", 0, NULL, called, called_text, &why));
+	end();
+	assert_int_equal(n_called, 1);
+	assert_string_equal(called_text, "temporary");
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -522,6 +634,9 @@ int main(void)
 		T(a_replaced_query_gets_the_same_parameters),
 		T(a_replaced_query_that_is_wrong_fails_for_now),
 		T(hosts_by_name_are_looked_up_and_those_that_are_away_passed_over),
+		T(rewrite_password_replaces_what_still_stands_there),
+		T(a_call_that_is_refused_fails_alone),
+		T(a_call_fails_at_once_without_a_connection_and_at_the_end),
 	};
 
 	log_open("test", open("/dev/null", O_WRONLY | O_CLOEXEC), false, LOG_LEVEL_ERROR);

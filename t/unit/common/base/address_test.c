@@ -181,6 +181,22 @@ static void a_wrong_address_and_port_is_answered_with_the_right_form(void **stat
 	}
 }
 
+static void a_client_is_an_ipv4_address_or_64_bits_of_ipv6(void **state)
+{
+	struct ip a, b, c;
+
+	(void)state;
+	assert_true(ip_parse(SLICE("2001:db8:0:1::1"), &a) &&
+		    ip_parse(SLICE("2001:db8:0:1:ffff::2"), &b) &&
+		    ip_parse(SLICE("2001:db8:0:2::1"), &c));
+	assert_true(slice_equal(ip_client_key(&a), ip_client_key(&b)));
+	assert_false(slice_equal(ip_client_key(&a), ip_client_key(&c)));
+	assert_true(ip_parse(SLICE("192.0.2.1"), &a) && ip_parse(SLICE("::ffff:192.0.2.1"), &b) &&
+		    ip_parse(SLICE("192.0.2.2"), &c));
+	assert_true(slice_equal(ip_client_key(&a), ip_client_key(&b)));
+	assert_false(slice_equal(ip_client_key(&a), ip_client_key(&c)));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -194,6 +210,7 @@ int main(void)
 		cmocka_unit_test(a_mapped_peer_is_seen_as_ipv4),
 		cmocka_unit_test(address_and_port_are_read),
 		cmocka_unit_test(a_wrong_address_and_port_is_answered_with_the_right_form),
+		cmocka_unit_test(a_client_is_an_ipv4_address_or_64_bits_of_ipv6),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
