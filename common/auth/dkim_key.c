@@ -1,5 +1,7 @@
 #include "common/auth/dkim_key.h"
 
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
 #include <openssl/sha.h>
@@ -70,6 +72,16 @@ static EVP_PKEY *rsa_of(struct slice der)
 	return NULL;
 }
 
+static bool has_large_exponent(const EVP_PKEY *pkey)
+{
+	BIGNUM *e = NULL;
+	bool large = EVP_PKEY_get_bn_param(pkey, OSSL_PKEY_PARAM_RSA_E, &e) != 1 ||
+		     BN_num_bits(e) > DKIM_RSA_EXPONENT_BITS_MAX;
+
+	BN_free(e);
+	return large;
+}
+
 static enum dkim_code key_of(struct slice p, enum dkim_algorithm algorithm, struct dkim_key *out,
 			     char *reason, size_t size)
 {
@@ -90,6 +102,10 @@ static enum dkim_code key_of(struct slice p, enum dkim_algorithm algorithm, stru
 		return because(reason, size, DKIM_KEY_SYNTAX,
 			       "the p= of the key holds no public key of its type");
 	out->bits = algorithm == DKIM_RSA_SHA256 ? (unsigned)EVP_PKEY_bits(out->pkey) : 256;
+	if (out->bits > DKIM_RSA_BITS_MAX ||
+	    (algorithm == DKIM_RSA_SHA256 && has_large_exponent(out->pkey)))
+		return because(reason, size, DKIM_POLICY,
+			       "the key is larger than is looked at here");
 	return DKIM_OK;
 }
 

@@ -47,6 +47,8 @@ const char *dkim_code_word(enum dkim_code code);
 enum dkim_algorithm { DKIM_RSA_SHA256, DKIM_ED25519_SHA256 };
 
 #define DKIM_RSA_BITS_MIN 1024u /* RFC 8301 3.2 */
+/* A larger exponent makes verifying as slow as signing; everybody has 65537 (RFC 6376 3.3.1). */
+#define DKIM_RSA_EXPONENT_BITS_MAX 64
 #define DKIM_RSA_BITS_MAX 8192u /* beyond, verifying costs more than it is worth */
 
 struct dkim_key {

@@ -182,6 +182,25 @@ def test_key_of_512_bits_is_too_small(dns, keys):
     assert answer["signatures"][0]["code"] == "key-size" and answer["signatures"][0]["bits"] == 512
 
 
+def test_key_whose_exponent_is_as_long_as_itself_is_not_looked_at(dns):
+    def element(tag, octets):
+        return bytes([tag, 0x82]) + len(octets).to_bytes(2, "big") + octets
+
+    def integer(n):
+        return element(0x02, b"\0" + n.to_bytes(256, "big"))
+    der = element(0x30, integer((1 << 2047) + 1) + integer((1 << 2047) - 1))  # an RSAPublicKey: modulus, exponent
+    dns.put("large._domainkey.football.example.com", f"v=DKIM1; p={base64.b64encode(der).decode()}")
+    answer = check(dns, tags(s="large"))
+    assert (answer["result"], answer["signatures"][0]["code"]) == ("policy", "policy")
+
+
+def test_header_with_thousands_of_fields_bears_no_good_signature(dns, keys):
+    signed = sign(dns, keys)
+    assert check(dns, b"X: y\r\n" * 1900 + signed)["result"] == "pass"
+    assert check(dns, b"X: y\r\n" * 2100 + signed)["result"] == "fail"
+    assert check(dns, tags(h=":".join(["from"] * 251)))["signatures"][0]["code"] == "syntax"
+
+
 def test_one_good_signature_is_enough_and_those_beyond_the_limit_are_not_looked_at(dns, keys):
     message = sign(dns, keys)
     for i in range(14):
