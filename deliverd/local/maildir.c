@@ -1,5 +1,6 @@
 #include "deliverd/local/maildir.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -11,28 +12,14 @@
 #include "common/base/fault.h"
 #include "common/base/fd.h"
 
-#define FOLDER_MAX 1000
 #define HOSTNAME_OCTETS 128
 #define COMPARE_OCTETS 8192
-#define PATH_OCTETS (FOLDER_MAX + 512)
-
-bool maildir_folder_is_valid(struct slice folder)
-{
-	struct slice part;
-
-	if (folder.n == 0 || folder.n > FOLDER_MAX || memchr(folder.p, '\0', folder.n))
-		return false;
-	while (slice_cut(&folder, '/', &part))
-		if (part.n == 0 || part.n > 255 || slice_equal(part, SLICE(".")) ||
-		    slice_equal(part, SLICE("..")))
-			return false;
-	return true;
-}
 
 bool maildir_name(uint64_t received_us, struct slice id, struct slice recipient,
-		  struct slice hostname, char *out, size_t size, struct fault *why)
+		  struct slice folder, struct slice hostname, char *out, size_t size,
+		  struct fault *why)
 {
-	uint32_t hash = crc32c(0, recipient.p, recipient.n);
+	uint32_t hash = crc32c(crc32c(0, recipient.p, recipient.n), folder.p, folder.n);
 	int n = snprintf(out, size, "%llu.M%06lluI%.*sR%08x.%.*s",
 			 (unsigned long long)(received_us / 1000000),
 			 (unsigned long long)(received_us % 1000000), SLICE_PRINTF(id), hash,
@@ -44,64 +31,35 @@ bool maildir_name(uint64_t received_us, struct slice id, struct slice recipient,
 	return false;
 }
 
-static void make_path(char out[PATH_OCTETS], struct slice folder, const char *sub, const char *name)
+bool maildir_has(int root, const struct maildir_folder *folder, const char *name)
 {
-	snprintf(out, PATH_OCTETS, "%.*s/%s%s%s", SLICE_PRINTF(folder), sub, name ? "/" : "",
-		 name ? name : "");
-}
-
-/* Makes the folder at path where it is not there, and its name durable. */
-static bool make_folder(int root, const char *path, struct fault *why)
-{
-	const char *slash = strrchr(path, '/');
-	char parent[PATH_OCTETS];
-	bool ok;
+	char path[MAILDIR_PATH_OCTETS];
+	struct dirent *entry;
+	size_t n = strlen(name);
+	bool found = false;
+	DIR *dir;
 	int fd;
 
-	if (mkdirat(root, path, 0700) < 0) {
-		if (errno == EEXIST)
-			return true;
-		fault_errno(why, "4.3.0", "cannot make the folder %s", path);
+	maildir_path(path, folder->path, folder->seen ? "cur" : "new", NULL);
+	fd = openat(root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || (dir = fdopendir(fd)) == NULL) {
+		fd_close(&fd);
 		return false;
 	}
-	snprintf(parent, sizeof(parent), "%.*s", slash ? (int)(slash - path) : 1,
-		 slash ? path : ".");
-	fd = openat(root, parent, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	ok = fd >= 0 && fsync(fd) == 0;
-	if (!ok)
-		fault_errno(why, "4.3.0", "cannot make the name of %s durable", path);
-	fd_close(&fd);
-	return ok;
+	while (!found && (entry = readdir(dir)) != NULL)
+		found = strncmp(entry->d_name, name, n) == 0 && entry->d_name[n] == ',';
+	closedir(dir);
+	return found;
 }
 
-static bool make_maildir(int root, struct slice folder, struct fault *why)
+bool maildir_begin(struct maildir_file *f, int root, const struct maildir_folder *folder,
+		   const char *name, struct fault *why)
 {
-	static const char *const subs[] = {"tmp", "new", "cur"};
-	char path[PATH_OCTETS];
-
-	for (size_t i = 0; i <= folder.n; i++) {
-		if (i < folder.n && folder.p[i] != '/')
-			continue;
-		snprintf(path, sizeof(path), "%.*s", (int)i, folder.p);
-		if (!make_folder(root, path, why))
-			return false;
-	}
-	for (size_t i = 0; i < ARRAY_LENGTH(subs); i++) {
-		make_path(path, folder, subs[i], NULL);
-		if (!make_folder(root, path, why))
-			return false;
-	}
-	return true;
-}
-
-bool maildir_begin(struct maildir_file *f, int root, struct slice folder, const char *name,
-		   struct fault *why)
-{
-	char path[PATH_OCTETS];
+	char path[MAILDIR_PATH_OCTETS];
 
 	*f = (struct maildir_file){.root = root, .folder = folder, .fd = -1};
 	snprintf(f->name, sizeof(f->name), "%s", name); /* maildir_name saw to it that it fits */
-	make_path(path, folder, "tmp", name);
+	maildir_path(path, folder->path, "tmp", name);
 	for (int tries = 0; tries < 3; tries++) {
 		f->fd = openat(root, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW,
 			       0600);
@@ -111,10 +69,11 @@ bool maildir_begin(struct maildir_file *f, int root, struct slice folder, const 
 			continue; /* a dead process's: one at a time has a message */
 		if (errno != ENOENT)
 			break;
-		if (!make_maildir(root, folder, why))
+		if (!maildir_folder_make(root, folder, why))
 			return false;
 	}
-	fault_errno(why, "4.3.0", "cannot make a file in the mailbox %.*s", SLICE_PRINTF(folder));
+	fault_errno(why, "4.3.0", "cannot make a file in the mailbox %.*s",
+		    SLICE_PRINTF(folder->path));
 	return false;
 }
 
@@ -122,7 +81,8 @@ bool maildir_write(struct maildir_file *f, struct slice octets, struct fault *wh
 {
 	if (fd_write_all(f->fd, octets.p, octets.n, -1))
 		return true;
-	fault_errno(why, "4.3.0", "cannot write to the mailbox %.*s", SLICE_PRINTF(f->folder));
+	fault_errno(why, "4.3.0", "cannot write to the mailbox %.*s",
+		    SLICE_PRINTF(f->folder->path));
 	return false;
 }
 
@@ -130,14 +90,16 @@ void maildir_seal(struct maildir_file *f, uint64_t size_bytes, uint64_t virtual_
 {
 	/* Asks for nothing to be durable: it only has the data on its way before the name is. */
 	sync_file_range(f->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+	f->size_bytes = size_bytes;
 	snprintf(f->sizes, sizeof(f->sizes), ",S=%llu,W=%llu", (unsigned long long)size_bytes,
 		 (unsigned long long)virtual_bytes);
 }
 
-static void make_final_path(char out[PATH_OCTETS], struct slice folder, const char *name,
-			    const char *sizes)
+static void make_final_path(char out[MAILDIR_PATH_OCTETS], const struct maildir_folder *folder,
+			    const char *name, const char *sizes)
 {
-	snprintf(out, PATH_OCTETS, "%.*s/new/%s%s", SLICE_PRINTF(folder), name, sizes);
+	snprintf(out, MAILDIR_PATH_OCTETS, "%.*s/%s/%s%s%s", SLICE_PRINTF(folder->path),
+		 folder->seen ? "cur" : "new", name, sizes, folder->seen ? ":2,S" : "");
 }
 
 static bool is_same(int a, int b)
@@ -184,13 +146,13 @@ static bool is_impossible(int error)
 	return error == EXDEV || error == EPERM || error == EOPNOTSUPP || error == EMLINK;
 }
 
-enum maildir_put maildir_link(const struct maildir_file *f, struct slice folder, const char *name,
-			      struct fault *why)
+enum maildir_put maildir_link(const struct maildir_file *f, const struct maildir_folder *folder,
+			      const char *name, struct fault *why)
 {
-	char from[PATH_OCTETS], to[PATH_OCTETS];
+	char from[MAILDIR_PATH_OCTETS], to[MAILDIR_PATH_OCTETS];
 	enum maildir_put put;
 
-	make_path(from, f->folder, "tmp", f->name);
+	maildir_path(from, f->folder->path, "tmp", f->name);
 	make_final_path(to, folder, name, f->sizes);
 	for (int tries = 0; tries < 3; tries++) {
 		if (linkat(f->root, from, f->root, to, 0) == 0)
@@ -205,11 +167,11 @@ enum maildir_put maildir_link(const struct maildir_file *f, struct slice folder,
 			return MAILDIR_IMPOSSIBLE;
 		if (errno != ENOENT)
 			break;
-		if (!make_maildir(f->root, folder, why))
+		if (!maildir_folder_make(f->root, folder, why))
 			return MAILDIR_FAILED;
 	}
 	fault_errno(why, "4.3.0", "cannot put the message into the mailbox %.*s",
-		    SLICE_PRINTF(folder));
+		    SLICE_PRINTF(folder->path));
 	return MAILDIR_FAILED;
 }
 
@@ -227,10 +189,10 @@ static bool rename_to_new(const struct maildir_file *f, const char *tmp, const c
 
 enum maildir_put maildir_publish(struct maildir_file *f, struct fault *why)
 {
-	char tmp[PATH_OCTETS], new[PATH_OCTETS];
+	char tmp[MAILDIR_PATH_OCTETS], new[MAILDIR_PATH_OCTETS];
 	enum maildir_put put;
 
-	make_path(tmp, f->folder, "tmp", f->name);
+	maildir_path(tmp, f->folder->path, "tmp", f->name);
 	make_final_path(new, f->folder, f->name, f->sizes);
 	for (int tries = 0; tries < 3; tries++) {
 		if (rename_to_new(f, tmp, new)) {
@@ -246,17 +208,19 @@ enum maildir_put maildir_publish(struct maildir_file *f, struct fault *why)
 		}
 		if (errno != ENOENT)
 			break;
-		if (!make_maildir(f->root, f->folder, why)) /* tmp/ was there; new/ may not be */
+		if (!maildir_folder_make(f->root, f->folder,
+					 why)) /* tmp/ was there; new/ may not be */
 			return MAILDIR_FAILED;
 	}
 	fault_errno(why, "4.3.0", "cannot put the message into the mailbox %.*s",
-		    SLICE_PRINTF(f->folder));
+		    SLICE_PRINTF(f->folder->path));
 	return MAILDIR_FAILED;
 }
 
-void maildir_withdraw(const struct maildir_file *f, struct slice folder, const char *name)
+void maildir_withdraw(const struct maildir_file *f, const struct maildir_folder *folder,
+		      const char *name)
 {
-	char path[PATH_OCTETS];
+	char path[MAILDIR_PATH_OCTETS];
 
 	make_final_path(path, folder, name, f->sizes);
 	unlinkat(f->root, path, 0);
@@ -267,16 +231,16 @@ bool maildir_sync(struct maildir_file *f, struct fault *why)
 	if (fsync(f->fd) == 0)
 		return true;
 	fault_errno(why, "4.3.0", "cannot make the message in the mailbox %.*s durable",
-		    SLICE_PRINTF(f->folder));
+		    SLICE_PRINTF(f->folder->path));
 	return false;
 }
 
 void maildir_end(struct maildir_file *f)
 {
-	char path[PATH_OCTETS];
+	char path[MAILDIR_PATH_OCTETS];
 
 	if (f->fd >= 0 && f->name[0]) {
-		make_path(path, f->folder, "tmp", f->name);
+		maildir_path(path, f->folder->path, "tmp", f->name);
 		unlinkat(f->root, path, 0);
 	}
 	fd_close(&f->fd);

@@ -11,6 +11,7 @@
 #include "common/log/log.h"
 #include "common/service/service.h"
 #include "deliverd/local/delivery.h"
+#include "deliverd/local/quota.h"
 
 #define ASKS_WAITING 10000 /* queued's limit of deliveries at once, at its largest, is 4,096 */
 #define RESULTS_MAX (IPC_LIST_MAX)
@@ -20,6 +21,7 @@ struct local {
 	struct pool *pool;
 	int mail; /* mail_dir */
 	char hostname[256];
+	struct delivery_rules rules;
 	size_t under_way;
 	bool stopping;
 };
@@ -30,6 +32,18 @@ struct local_job {
 	struct ipc_request *request;
 	struct delivery *delivery;
 	uint64_t begun_ms;
+};
+
+/* May a message of that size come? */
+struct quota_job {
+	struct pool_job job; /* first: the pool's view of it */
+	struct local *local;
+	struct ipc_request *request;
+	char folder[MAILDIR_PATH_OCTETS];
+	struct quota quota;
+	uint64_t size_bytes;
+	bool ok, fits;
+	struct fault why;
 };
 
 static struct local_job *job_of(struct pool_job *job)
@@ -50,7 +64,7 @@ static bool put_result(struct buf *list, const struct delivery_result *r)
 					 .reply = SLICE("stored in the mailbox")};
 
 	if (!r->delivered) {
-		out.outcome = DELIVER_DEFERRED;
+		out.outcome = r->refused ? DELIVER_FAILED : DELIVER_DEFERRED;
 		out.status = slice_of_cstr(fault_status(r->why));
 		out.reply = slice_of_cstr(r->why->text);
 	}
@@ -92,7 +106,7 @@ static void done(struct pool_job *job)
 
 		if (r->delivered)
 			log_event(stored, F_ID(delivery_id(j->delivery)),
-				  F_SLICE(to, r->forward_path), F_SLICE(folder, r->folder),
+				  F_SLICE(to, r->forward_path), F_SLICE(folder, r->folder.path),
 				  F_NUMBER(took_ms, took_ms));
 	}
 	answer(j->request, j->delivery);
@@ -108,8 +122,7 @@ static void deliver(struct local *l, struct ipc_request *request, const struct i
 	struct fault why = {0};
 	struct local_job *j = memory_alloc(1, sizeof(*j), &why);
 
-	if (j &&
-	    delivery_create(ask, fd, l->mail, slice_of_cstr(l->hostname), &j->delivery, &why)) {
+	if (j && delivery_create(ask, fd, &l->rules, &j->delivery, &why)) {
 		j->job = (struct pool_job){.work = work, .done = done};
 		j->local = l;
 		j->request = request;
@@ -125,6 +138,61 @@ static void deliver(struct local *l, struct ipc_request *request, const struct i
 	ipc_answer_fault(request, &why);
 }
 
+static struct quota_job *quota_job_of(struct pool_job *job)
+{
+	return CONTAINER_OF(job, struct quota_job, job);
+}
+
+static void quota_work(struct pool_job *job)
+{
+	struct quota_job *j = quota_job_of(job);
+
+	j->ok = quota_fits(j->local->rules.root, slice_of_cstr(j->folder), &j->quota, j->size_bytes,
+			   &j->fits, &j->why);
+}
+
+static void quota_done(struct pool_job *job)
+{
+	struct quota_job *j = quota_job_of(job);
+	struct local *l = j->local;
+
+	if (j->ok)
+		ipc_answer(j->request, &IPC_MESSAGE(done, .number = j->fits), -1);
+	else
+		ipc_answer_fault(j->request, &j->why);
+	free(j);
+	l->under_way--;
+	end_if_idle(l);
+}
+
+static void ask_quota(struct local *l, struct ipc_request *request, const struct ipc_quota_ask *ask)
+{
+	struct slice folder = ask->folder;
+	struct fault why = {0};
+	struct quota_job *j = memory_alloc(1, sizeof(*j), &why);
+
+	if (slice_ends(folder, SLICE("/")))
+		folder.n--;
+	if (!maildir_folder_is_valid(folder))
+		fault_set(&why, "5.5.4", "\"%.*s\" is no folder below mail_dir",
+			  SLICE_PRINTF(folder));
+	else if (j && slice_cstr(folder, j->folder, sizeof(j->folder), &why)) {
+		j->job = (struct pool_job){.work = quota_work, .done = quota_done};
+		j->local = l;
+		j->request = request;
+		j->quota =
+			(struct quota){.bytes = ask->quota_bytes, .messages = ask->quota_messages};
+		j->size_bytes = ask->size_bytes;
+		if (pool_submit(l->pool, &j->job)) {
+			l->under_way++;
+			return;
+		}
+		fault_set(&why, "4.3.2", "too many deliveries wait already");
+	}
+	free(j);
+	ipc_answer_fault(request, &why);
+}
+
 static void handler(void *daemon, struct ipc_request *request, const struct ipc_message *m, int *fd)
 {
 	struct fault why = {0};
@@ -133,7 +201,11 @@ static void handler(void *daemon, struct ipc_request *request, const struct ipc_
 		deliver(daemon, request, &m->deliver_ask, fd);
 		return;
 	}
-	fault_set(&why, "5.5.1", "local delivers, nothing else");
+	if (m->type == IPC_TYPE_quota_ask) {
+		ask_quota(daemon, request, &m->quota_ask);
+		return;
+	}
+	fault_set(&why, "5.5.1", "local delivers and says what has room, nothing else");
 	ipc_answer_fault(request, &why);
 }
 
@@ -162,6 +234,10 @@ static bool start(struct service *s, void *daemon, struct fault *why)
 	}
 	if (!settings_hostname(s->settings, l->hostname, sizeof(l->hostname), why))
 		return false;
+	l->rules = (struct delivery_rules){.root = l->mail,
+					   .hostname = slice_of_cstr(l->hostname),
+					   .delivered_to = s->settings->delivered_to,
+					   .quota_full = s->settings->quota_full};
 	l->pool = pool_create(s->loop, n_threads > 256 ? 256 : n_threads, ASKS_WAITING, why);
 	return l->pool != NULL;
 }

@@ -11,6 +11,8 @@ struct fixture {
 	struct mail_dir mail;
 	char spool[64];
 	struct buf recipients;
+	bool alone;
+	struct delivery_rules rules;
 	struct delivery *delivery;
 };
 
@@ -21,8 +23,9 @@ static void begin_with(struct fixture *f, struct slice content)
 	struct buf file;
 	int fd;
 
-	*f = (struct fixture){0};
+	*f = (struct fixture){.alone = true};
 	mail_dir_begin(&f->mail);
+	f->rules = (struct delivery_rules){.root = f->mail.fd, .hostname = SLICE("mx.test")};
 	buf_init(&f->recipients, 1 << 20);
 	buf_init(&file, 64 << 20);
 	compose(&file, COMPOSE_ID, SLICE("from ann@example.org\nto bob@local.test\n"), content, &h);
@@ -46,13 +49,26 @@ static void end(struct fixture *f)
 	mail_dir_end(&f->mail);
 }
 
+static void put(struct fixture *f, const struct ipc_deliver_recipient *r)
+{
+	f->alone = buf_length(&f->recipients) == 0;
+	assert_true(ipc_put_deliver_recipient(&f->recipients, r));
+}
+
 static void add(struct fixture *f, uint32_t index, const char *forward_path, const char *folder)
 {
-	struct ipc_deliver_recipient r = {.index = index,
-					  .forward_path = slice_of_cstr(forward_path),
-					  .folder = slice_of_cstr(folder)};
+	put(f, &(struct ipc_deliver_recipient){.index = index,
+					       .forward_path = slice_of_cstr(forward_path),
+					       .folder = slice_of_cstr(folder)});
+}
 
-	assert_true(ipc_put_deliver_recipient(&f->recipients, &r));
+/* ann, to a mailbox of theirs. */
+static void add_ann(struct fixture *f, const char *mailbox, uint64_t quota_bytes)
+{
+	put(f, &(struct ipc_deliver_recipient){.forward_path = SLICE("ann@local.test"),
+					       .folder = SLICE("local.test/ann/"),
+					       .mailbox = slice_of_cstr(mailbox),
+					       .quota_bytes = quota_bytes});
 }
 
 static bool create(struct fixture *f, int flags, struct fault *why)
@@ -60,13 +76,14 @@ static bool create(struct fixture *f, int flags, struct fault *why)
 	struct ipc_deliver_ask ask = {.id = SLICE(COMPOSE_ID),
 				      .received_us = 1764088515123456,
 				      .reverse_path = SLICE("ann@example.org"),
-				      .recipients = buf_slice(&f->recipients)};
+				      .recipients = buf_slice(&f->recipients),
+				      .alone = f->alone};
 	int fd = open(f->spool, flags | O_CLOEXEC);
 	bool ok;
 
 	delivery_destroy(f->delivery);
 	f->delivery = NULL;
-	ok = delivery_create(&ask, &fd, f->mail.fd, SLICE("mx.test"), &f->delivery, why);
+	ok = delivery_create(&ask, &fd, &f->rules, &f->delivery, why);
 	assert_true(ok == (fd == -1)); /* taken on success alone */
 	fd_close(&fd);
 	return ok;
@@ -84,7 +101,7 @@ static size_t run(struct fixture *f)
 
 		assert_false(r->put);
 		assert_true(r->delivered == (r->why->text[0] == '\0'));
-		assert_int_equal(r->why->class, FAULT_TEMPORARY);
+		assert_true((r->why->class == FAULT_PERMANENT) == r->refused);
 		n += r->delivered;
 	}
 	return n;
@@ -114,6 +131,246 @@ static void one_recipient_gets_a_copy_that_says_whose_it_is(void **state)
 	mail_dir_read(&f.mail, "local.test/bob/new", text, sizeof(text));
 	assert_string_equal(text, "Return-Path: <ann@example.org>\nDelivered-To: "
 				  "bob@local.test\nSubject: Lunch\n\nAt noon?\n");
+	end(&f);
+}
+
+/* The first lines of the only file of folder. */
+static const char *head_of(const struct fixture *f, const char *folder)
+{
+	static char text[300];
+	char *end;
+
+	mail_dir_read(&f->mail, folder, text, sizeof(text));
+	end = strstr(text, "Subject");
+	assert_non_null(end);
+	*end = '\0';
+	return text;
+}
+
+#define RETURN_PATH "Return-Path: <ann@example.org>\n"
+
+static void delivered_to_stands_in_copies_as_the_setting_says(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	for (unsigned choice = DELIVERED_TO_ONE; choice <= DELIVERED_TO_NEVER; choice++) {
+		begin(&f);
+		f.rules.delivered_to = choice;
+		add(&f, 0, "bob@local.test", "local.test/bob");
+		assert_int_equal(run(&f), 1);
+		assert_string_equal(head_of(&f, "local.test/bob/new"),
+				    choice == DELIVERED_TO_NEVER ? RETURN_PATH
+								 : RETURN_PATH
+					    "Delivered-To: bob@local.test\n");
+		end(&f);
+		begin(&f);
+		f.rules.delivered_to = choice;
+		add(&f, 0, "eve@local.test", "local.test/eve");
+		add(&f, 1, "bob@local.test", "local.test/bob");
+		assert_int_equal(run(&f), 2);
+		assert_string_equal(head_of(&f, "local.test/bob/new"),
+				    choice == DELIVERED_TO_ALWAYS ? RETURN_PATH
+					    "Delivered-To: bob@local.test\n"
+								  : RETURN_PATH);
+		assert_true((inode(&f, "local.test/bob/new") == inode(&f, "local.test/eve/new")) ==
+			    (choice != DELIVERED_TO_ALWAYS));
+		end(&f);
+	}
+}
+
+/* Of several recipients one alone is left, or is here: their copy is as the others'. */
+static void last_of_several_recipients_is_not_told_apart(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	add(&f, 0, "bob@local.test", "local.test/bob");
+	f.alone = false;
+	assert_int_equal(run(&f), 1);
+	assert_string_equal(head_of(&f, "local.test/bob/new"), RETURN_PATH);
+	end(&f);
+}
+
+static void copy_in_sent_has_been_seen_and_was_delivered_to_nobody(void **state)
+{
+	struct fixture f;
+	char name[256];
+
+	(void)state;
+	for (unsigned choice = DELIVERED_TO_ONE; choice <= DELIVERED_TO_NEVER; choice++) {
+		begin(&f);
+		f.rules.delivered_to = choice;
+		add(&f, 0, "bob@local.test", "local.test/bob");
+		add_ann(&f, "sent", 0);
+		f.alone = true; /* the message has one recipient; its sender's copy is none */
+		for (int attempt = 0; attempt < 2; attempt++) {
+			assert_int_equal(run(&f), 2);
+			assert_int_equal(mail_dir_count(&f.mail, "local.test/ann/.sent/new", NULL),
+					 0);
+			assert_int_equal(mail_dir_count(&f.mail, "local.test/ann/.sent/cur", name),
+					 1);
+		}
+		assert_non_null(strstr(name, ":2,S"));
+		assert_string_equal(head_of(&f, "local.test/ann/.sent/cur"), RETURN_PATH);
+		assert_int_equal(mail_dir_count(&f.mail, "local.test/ann/new", NULL), 0);
+		end(&f);
+	}
+}
+
+static void mailbox_by_name_is_a_folder_and_inbox_the_root(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	add_ann(&f, "spam", 0);
+	add_ann(&f, "INBOX", 0);
+	add_ann(&f, "Lists/Entw\u00fcrfe", 0);
+	assert_int_equal(run(&f), 3);
+	assert_int_equal(mail_dir_count(&f.mail, "local.test/ann/.spam/new", NULL), 1);
+	assert_int_equal(mail_dir_count(&f.mail, "local.test/ann/new", NULL), 1);
+	assert_int_equal(mail_dir_count(&f.mail, "local.test/ann/.Lists.Entw&APw-rfe/new", NULL),
+			 1);
+	end(&f);
+}
+
+static void mailbox_that_would_leave_the_maildir_is_deferred(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	add_ann(&f, "../../bob", 0);
+	add_ann(&f, "x/..", 0);
+	add_ann(&f, "spam", 0);
+	assert_int_equal(run(&f), 1);
+	assert_string_equal(delivery_result(f.delivery, 0)->why->status, "4.3.5");
+	assert_int_equal(mail_dir_count(&f.mail, "local.test", NULL), 1);
+	end(&f);
+}
+
+static const char *sizes_of_ann(const struct fixture *f)
+{
+	static char text[300];
+	int fd = openat(f->mail.fd, "local.test/ann/maildirsize", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text) - 1);
+
+	text[n > 0 ? n : 0] = '\0';
+	fd_close(&fd);
+	return text;
+}
+
+static void make_sizes_of_ann(const struct fixture *f, const char *text)
+{
+	int fd = openat(f->mail.fd, "local.test/ann/maildirsize",
+			O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	assert_true(fd_write_all(fd, text, strlen(text), -1));
+	fd_close(&fd);
+}
+
+static void what_is_delivered_counts_in_the_quota_whatever_its_mailbox(void **state)
+{
+	struct fixture f;
+	char expected[100];
+	size_t n = strlen(STORED);
+
+	(void)state;
+	begin(&f);
+	add_ann(&f, "", 0);
+	assert_int_equal(run(&f), 1); /* without a limit there is no file */
+	assert_string_equal(sizes_of_ann(&f), "");
+	make_sizes_of_ann(&f, "100000S\n0 0\n");
+	buf_reset(&f.recipients);
+	add_ann(&f, "a", 100000);
+	add_ann(&f, "spam", 100000);
+	add(&f, 0, "bob@local.test", "local.test/bob");
+	assert_int_equal(run(&f), 3);
+	snprintf(expected, sizeof(expected), "100000S\n0 0\n%zu 1\n%zu 1\n", n, n);
+	assert_string_equal(sizes_of_ann(&f), expected);
+	assert_int_equal(run(&f), 3); /* the same again is there, and counted */
+	assert_string_equal(sizes_of_ann(&f), expected);
+	end(&f);
+}
+
+static void what_was_taken_back_does_not_count(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	add_ann(&f, "", 100000);
+	assert_int_equal(run(&f), 1);
+	make_sizes_of_ann(&f, "100000S\n0 0\n");
+	buf_reset(&f.recipients);
+	add(&f, 0, "robert@local.test", "local.test/ann");
+	disk.fsync = EIO;
+	assert_int_equal(run(&f), 0);
+	assert_string_equal(sizes_of_ann(&f), "100000S\n0 0\n");
+	end(&f);
+}
+
+static void full_mailbox_is_deferred_with_4_2_2_and_holds_up_nobody(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	add_ann(&f, "", 100);
+	add(&f, 1, "bob@local.test", "local.test/bob");
+	assert_int_equal(run(&f), 2);
+	make_sizes_of_ann(&f, "100S\n100 1\n");
+	buf_reset(&f.recipients);
+	add_ann(&f, "spam", 100);
+	add(&f, 1, "robert@local.test", "local.test/bob");
+	assert_int_equal(run(&f), 1);
+	assert_string_equal(delivery_result(f.delivery, 0)->why->status, "4.2.2");
+	assert_string_equal(delivery_result(f.delivery, 0)->why->text, "the mailbox is full");
+	assert_false(delivery_result(f.delivery, 0)->refused);
+	f.rules.quota_full = QUOTA_FULL_PERMANENT;
+	assert_int_equal(run(&f), 1);
+	assert_string_equal(delivery_result(f.delivery, 0)->why->status, "5.2.2");
+	assert_true(delivery_result(f.delivery, 0)->refused);
+	assert_int_equal(mail_dir_count(&f.mail, "local.test/ann/.spam/new", NULL), 0);
+	end(&f);
+}
+
+/* It filled the mailbox itself, and its result was not recorded. */
+static void first_attempts_copy_is_found_in_a_full_mailbox(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f);
+	f.rules.quota_full = QUOTA_FULL_PERMANENT;
+	add_ann(&f, "", 10);
+	assert_int_equal(run(&f), 1);
+	make_sizes_of_ann(&f, "10S\n60 1\n");
+	assert_int_equal(run(&f), 1);
+	assert_int_equal(mail_dir_count(&f.mail, "local.test/ann/new", NULL), 1);
+	end(&f);
+}
+
+/* RCPT was asked about less: trace fields came to it since. */
+static void message_that_rcpt_let_in_is_not_put_off_for_what_we_added(void **state)
+{
+	struct fixture f;
+	struct buf content;
+
+	(void)state;
+	buf_init(&content, 64 << 20);
+	buf_append_cstr(&content, "Subject: large\r\n\r\n");
+	while (buf_length(&content) < 100000)
+		buf_append_cstr(&content, "the quick brown fox\r\n");
+	begin_with(&f, buf_slice(&content));
+	add_ann(&f, "", 80000);
+	assert_int_equal(run(&f), 0);
+	buf_reset(&f.recipients);
+	add_ann(&f, "", 99000);
+	assert_int_equal(run(&f), 1);
+	buf_fini(&content);
 	end(&f);
 }
 
@@ -380,6 +637,16 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(one_recipient_gets_a_copy_that_says_whose_it_is),
+		cmocka_unit_test(delivered_to_stands_in_copies_as_the_setting_says),
+		cmocka_unit_test(last_of_several_recipients_is_not_told_apart),
+		cmocka_unit_test(copy_in_sent_has_been_seen_and_was_delivered_to_nobody),
+		cmocka_unit_test(mailbox_by_name_is_a_folder_and_inbox_the_root),
+		cmocka_unit_test(mailbox_that_would_leave_the_maildir_is_deferred),
+		cmocka_unit_test(what_is_delivered_counts_in_the_quota_whatever_its_mailbox),
+		cmocka_unit_test(what_was_taken_back_does_not_count),
+		cmocka_unit_test(full_mailbox_is_deferred_with_4_2_2_and_holds_up_nobody),
+		cmocka_unit_test(first_attempts_copy_is_found_in_a_full_mailbox),
+		cmocka_unit_test(message_that_rcpt_let_in_is_not_put_off_for_what_we_added),
 		cmocka_unit_test(several_recipients_share_one_file_and_one_fsync),
 		cmocka_unit_test(recipients_with_one_mailbox_have_a_file_each),
 		cmocka_unit_test(second_attempt_finds_the_first),

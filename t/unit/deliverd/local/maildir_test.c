@@ -4,17 +4,19 @@
 #include "t/unit/deliverd/local/mail_dir.h"
 
 #define ID SLICE("01hqz6k3v2j0w9xq4mb7tn")
-#define ANN SLICE("local.test/ann")
-#define BOB SLICE("local.test/bob")
+#define FOLDER(literal, root)                                                                      \
+	(&(struct maildir_folder){.path = SLICE(literal), .root_length = sizeof(root) - 1})
+#define ANN FOLDER("local.test/ann", "local.test/ann")
+#define BOB FOLDER("local.test/bob", "local.test/bob")
 
 static void make_name(const char *recipient, char name[320])
 {
-	assert_true(maildir_name(1764088515123456, ID, slice_of_cstr(recipient), SLICE("mx.test"),
-				 name, 320, NULL));
+	assert_true(maildir_name(1764088515123456, ID, slice_of_cstr(recipient), SLICE_EMPTY,
+				 SLICE("mx.test"), name, 320, NULL));
 }
 
-static void write_sealed(struct mail_dir *m, struct maildir_file *f, struct slice folder,
-			 const char *name)
+static void write_sealed(struct mail_dir *m, struct maildir_file *f,
+			 const struct maildir_folder *folder, const char *name)
 {
 	struct fault why = {0};
 
@@ -23,40 +25,23 @@ static void write_sealed(struct mail_dir *m, struct maildir_file *f, struct slic
 	maildir_seal(f, 18, 21);
 }
 
-static void folders_stay_below_mail_dir(void **state)
-{
-	char long_part[300];
-
-	(void)state;
-	memset(long_part, 'a', sizeof(long_part));
-	assert_true(maildir_folder_is_valid(SLICE("local.test/ann")));
-	assert_true(maildir_folder_is_valid(SLICE("local.test/ann/.Archive")));
-	assert_true(maildir_folder_is_valid(SLICE("local.test/...")));
-	assert_false(maildir_folder_is_valid(SLICE("")));
-	assert_false(maildir_folder_is_valid(SLICE("/etc")));
-	assert_false(maildir_folder_is_valid(SLICE("a//b")));
-	assert_false(maildir_folder_is_valid(SLICE("a/")));
-	assert_false(maildir_folder_is_valid(SLICE("a/./b")));
-	assert_false(maildir_folder_is_valid(SLICE("a/../../b")));
-	assert_false(maildir_folder_is_valid(SLICE("..")));
-	assert_false(maildir_folder_is_valid(SLICE("a/b\0c")));
-	assert_false(maildir_folder_is_valid(slice_of(long_part, 256)));
-}
-
 static void name_fits_into_a_file_system_whatever_the_host_is_called(void **state)
 {
 	char name[320], other[320], host[253];
 
 	(void)state;
 	memset(host, 'h', sizeof(host));
-	assert_true(maildir_name(1764088515123456, ID, SLICE("ann@local.test"),
+	assert_true(maildir_name(1764088515123456, ID, SLICE("ann@local.test"), SLICE_EMPTY,
 				 slice_of(host, sizeof(host)), name, sizeof(name), NULL));
 	assert_true(strlen(name) +
 			    strlen(",S=18446744073709551615,W=18446744073709551615:2,FRST") <=
 		    255);
 	assert_non_null(strstr(name, "1764088515.M123456I01hqz6k3v2j0w9xq4mb7tnR"));
-	assert_true(maildir_name(1764088515123456, ID, SLICE("bob@local.test"),
+	assert_true(maildir_name(1764088515123456, ID, SLICE("bob@local.test"), SLICE_EMPTY,
 				 slice_of(host, sizeof(host)), other, sizeof(other), NULL));
+	assert_string_not_equal(name, other);
+	assert_true(maildir_name(1764088515123456, ID, SLICE("bob@local.test"), SLICE(".sent"),
+				 slice_of(host, sizeof(host)), name, sizeof(name), NULL));
 	assert_string_not_equal(name, other);
 }
 
@@ -82,6 +67,37 @@ static void file_is_published_with_its_sizes_and_nothing_stays_in_tmp(void **sta
 	assert_string_equal(text, "Subject: x\n\nhello\n");
 	assert_int_equal(mail_dir_count(&m, "local.test/ann/tmp", NULL), 0);
 	assert_true(faccessat(m.fd, "local.test/ann/cur", F_OK, 0) == 0);
+	mail_dir_end(&m);
+}
+
+static void what_has_been_seen_stands_in_cur_with_the_flag(void **state)
+{
+	struct maildir_folder sent = {
+		.path = SLICE("local.test/ann/.sent"), .root_length = 14, .seen = true};
+	struct maildir_file f;
+	struct mail_dir m;
+	char name[320], found[256];
+
+	(void)state;
+	mail_dir_begin(&m);
+	make_name("ann@local.test", name);
+	for (int attempt = 0; attempt < 2; attempt++) {
+		assert_true(maildir_has(m.fd, &sent, name) == (attempt > 0));
+		write_sealed(&m, &f, &sent, name);
+		assert_int_equal(maildir_publish(&f, NULL),
+				 attempt ? MAILDIR_WAS_THERE : MAILDIR_PUT);
+		maildir_end(&f);
+		assert_int_equal(mail_dir_count(&m, "local.test/ann/.sent/new", NULL), 0);
+		assert_int_equal(mail_dir_count(&m, "local.test/ann/.sent/tmp", NULL), 0);
+		assert_int_equal(mail_dir_count(&m, "local.test/ann/.sent/cur", found), 1);
+		assert_string_equal(found + strlen(name), ",S=18,W=21:2,S");
+	}
+	write_sealed(&m, &f, ANN, name);
+	assert_int_equal(maildir_link(&f, &sent, "other", NULL), MAILDIR_PUT);
+	assert_int_equal(mail_dir_count(&m, "local.test/ann/.sent/cur", NULL), 2);
+	maildir_withdraw(&f, &sent, "other");
+	assert_int_equal(mail_dir_count(&m, "local.test/ann/.sent/cur", NULL), 1);
+	maildir_end(&f);
 	mail_dir_end(&m);
 }
 
@@ -285,9 +301,9 @@ static void symbolic_link_in_place_of_the_file_is_not_followed(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(folders_stay_below_mail_dir),
 		cmocka_unit_test(name_fits_into_a_file_system_whatever_the_host_is_called),
 		cmocka_unit_test(file_is_published_with_its_sizes_and_nothing_stays_in_tmp),
+		cmocka_unit_test(what_has_been_seen_stands_in_cur_with_the_flag),
 		cmocka_unit_test(new_folders_names_are_durable_before_the_file_is),
 		cmocka_unit_test(what_is_not_published_is_removed),
 		cmocka_unit_test(what_a_dead_process_left_in_tmp_is_written_anew),
