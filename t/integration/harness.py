@@ -109,6 +109,8 @@ class Tassis:
             "database_admin": cluster.connection(self.database, "tassis"),
             "smtp_workers": 1,
             "remote_workers": 1,
+            # A wrong login is refused at once, except where that is what the test is about.
+            "auth_failure_wait": "0s",
             # A leak checker reads /proc of its process, which a chroot has not.
             **({"accounts": "caller"} if SANITIZED else {}),
             **(settings or {}),
