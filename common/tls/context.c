@@ -165,16 +165,23 @@ struct tls_context *tls_client_create(struct loop *loop, bool tls13_only, bool v
 	return c;
 }
 
-bool tls_client_add_roots(struct tls_context *c, struct slice pem, struct fault *why)
+bool tls_client_set_roots(struct tls_context *c, struct slice pem, struct fault *why)
 {
 	STACK_OF(X509) *roots = tls_roots_parse(pem, why);
-	X509_STORE *store = SSL_CTX_get_cert_store(c->ssl);
-	bool ok = roots != NULL;
+	X509_STORE *store = X509_STORE_new();
+	bool ok = roots != NULL && store != NULL;
 
 	for (int i = 0; ok && i < sk_X509_num(roots); i++)
 		ok = X509_STORE_add_cert(store, sk_X509_value(roots, i)) == 1;
 	if (roots && !ok)
 		tls_errors_to_fault(why, "4.3.1", "cannot keep a root certificate");
 	sk_X509_pop_free(roots, X509_free);
-	return ok;
+	if (!ok) {
+		X509_STORE_free(store);
+		return false;
+	}
+	SSL_CTX_set_cert_store(c->ssl, store);
+	tls_resumption_fini(&c->resumption);
+	tls_resumption_init(&c->resumption);
+	return true;
 }

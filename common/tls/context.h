@@ -31,7 +31,8 @@ MUST_USE bool tls_server_set_ticket_keys(struct tls_context *c, struct slice key
 
 /* A client's context; verifies against the system's CAs but goes on without (opportunistic, RFC 7435) unless required. Sessions are resumed by host name. */
 MUST_USE struct tls_context *tls_client_create(struct loop *loop, bool tls13_only, bool verify_required, struct fault *why);
-/* More roots to verify against, in PEM: for a client that has no files any more. Fails, permanent: no certificate in it. */
-MUST_USE bool tls_client_add_roots(struct tls_context *c, struct slice pem, struct fault *why);
+/* The roots to verify against from here on, in PEM, and no others: for a client that has no files any more, or trusts its own alone. Nothing is resumed that was
+ * verified before. Fails, permanent: no certificate in it; what was there stays. */
+MUST_USE bool tls_client_set_roots(struct tls_context *c, struct slice pem, struct fault *why);
 /* No stream may use it any more. NULL does nothing. */
 void tls_context_destroy(struct tls_context *c);

@@ -175,6 +175,7 @@ static unsigned send_queued(struct stream *s)
 	if (stream_unsent(s) > 0)
 		return 0;
 	buf_fini(&s->out);
+	s->out.secret = false;
 	if (!s->written)
 		return 0;
 	s->written = false;
@@ -345,6 +346,12 @@ bool stream_write(struct stream *s, struct slice octets)
 	s->written = true;
 	loop_task_schedule(&s->task);
 	return true;
+}
+
+bool stream_write_secret(struct stream *s, struct slice octets)
+{
+	s->out.secret = true; /* until all is sent */
+	return stream_write(s, octets);
 }
 
 size_t stream_unsent(const struct stream *s)

@@ -67,6 +67,8 @@ void stream_discard_input(struct stream *s);
 
 /* Queues output (copied), sent at the end of this turn. False: memory is out, too much is queued, or the connection has failed already. */
 bool stream_write(struct stream *s, struct slice octets);
+/* The same for what is a secret: the copy is overwritten when its memory is given back. */
+bool stream_write_secret(struct stream *s, struct slice octets);
 /* Output queued and not sent. */
 size_t stream_unsent(const struct stream *s);
 
