@@ -19,9 +19,6 @@
 #define DAY_S 86400
 #define SOON_DAYS 14
 
-/* The places of delivery_tls_trust's words. */
-enum { TRUST_ANY, TRUST_CA };
-
 /* "2026-11-25" */
 static const char *day(int64_t at_s, char out[16])
 {
@@ -135,7 +132,7 @@ void check_delivery_ca(struct check *c)
 	struct buf text;
 	unsigned n;
 
-	if (c->settings->delivery_tls_trust != TRUST_CA ||
+	if (c->settings->delivery_tls_trust != DELIVERY_TLS_TRUST_CA ||
 	    !slice_cstr(c->settings->delivery_tls_ca, path, sizeof(path), NULL))
 		return;
 	buf_init(&text, CA_MAX);

@@ -19,12 +19,12 @@ static bool send_file(struct child *c, const char *name, const char *path, int f
 	return fd < 0 || ipc_channel_send(c->channel, &m, fd, NULL);
 }
 
-static bool send_aliases(struct child *c)
+/* The same, by a path out of the settings. */
+static bool send_named(struct child *c, const char *name, struct slice path, int fd)
 {
-	const struct master *master = c->slot->master;
-	struct ipc_message m = IPC_MESSAGE(file, .name = SLICE("aliases"), .path = master->settings->aliases_file);
+	struct ipc_message m = IPC_MESSAGE(file, .name = slice_of_cstr(name), .path = path);
 
-	return master->files.aliases < 0 || ipc_channel_send(c->channel, &m, master->files.aliases, NULL);
+	return fd < 0 || ipc_channel_send(c->channel, &m, fd, NULL);
 }
 
 static bool send_log(struct child *c)
@@ -46,6 +46,7 @@ static bool send_settings(struct child *c)
 
 void child_send(struct child *c, unsigned batch)
 {
+	const struct settings *s = c->slot->master->settings;
 	const struct files *f = &c->slot->master->files;
 	enum ipc_role role = c->slot->kind->role;
 
@@ -53,7 +54,10 @@ void child_send(struct child *c, unsigned batch)
 		return;
 	if (((batch & BATCH_LOG) && !send_log(c)) || ((batch & BATCH_SETTINGS) && !send_settings(c)) ||
 	    ((batch & BATCH_KEY) && role == IPC_ROLE_LOOKUPD && !send_file(c, "key", f->key_path, f->key)) ||
-	    ((batch & BATCH_ALIASES) && role == IPC_ROLE_LOOKUPD && !send_aliases(c)) ||
+	    ((batch & BATCH_ALIASES) && role == IPC_ROLE_LOOKUPD &&
+	     !send_named(c, "aliases", s->aliases_file, f->aliases)) ||
+	    ((batch & BATCH_AUTHORITIES) && role == IPC_ROLE_REMOTE &&
+	     !send_named(c, "authorities", s->delivery_tls_ca, f->authorities)) ||
 	    ((batch & BATCH_CERTIFICATE) && role == IPC_ROLE_SMTPD &&
 	     !send_file(c, "certificate", f->certificate_path, f->certificate)) ||
 	    ((batch & BATCH_RESOLV) && role == IPC_ROLE_RESOLVD &&
@@ -134,6 +138,6 @@ bool child_send_all(struct child *c, int folder, struct fault *why)
 	    (folder >= 0 && !send_folder(c, k->folder, folder)) ||
 	    !ipc_channel_send(c->channel, &account, -1, why) || !send_listeners(c))
 		return false;
-	child_send(c, BATCH_KEY | BATCH_CERTIFICATE | BATCH_RESOLV | BATCH_ALIASES);
+	child_send(c, BATCH_KEY | BATCH_CERTIFICATE | BATCH_RESOLV | BATCH_ALIASES | BATCH_AUTHORITIES);
 	return ipc_channel_send(c->channel, &begin, -1, why);
 }

@@ -15,17 +15,19 @@
 #include "common/base/fd.h"
 #include "common/conf/settings.h"
 #include "common/service/main_conf.h"
+#include "common/tls/pair.h"
 #include "master/certificate.h"
 #include "master/sealed.h"
 
 #define SYSLOG_SOCKET "/dev/log"
 #define RESOLV_CONF_MAX 65536
+#define AUTHORITIES_MAX (16u << 20)
 #define ALIASES_MAX (1u << 20)
 
 void files_init(struct files *f)
 {
 	*f = (struct files){.log = -1, .settings_public = -1, .settings_secret = -1, .certificate = -1, .key = -1,
-			    .aliases = -1, .resolv = -1};
+			    .aliases = -1, .authorities = -1, .resolv = -1};
 }
 
 void files_fini(struct files *f)
@@ -37,6 +39,7 @@ void files_fini(struct files *f)
 	fd_close(&f->key);
 	fd_close(&f->resolv);
 	fd_close(&f->aliases);
+	fd_close(&f->authorities);
 	free(f->certificate_path);
 	free(f->key_path);
 	files_init(f);
@@ -233,12 +236,70 @@ enum files_look files_look_aliases(struct files *f, const struct settings *s, st
 	return FILES_CHANGED;
 }
 
+/* ---- delivery_tls_ca ---- */
+
+static bool authorities_load(const char *path, int *out, struct fault *why)
+{
+	struct fault what = {0};
+	struct buf text;
+	unsigned n;
+	bool ok;
+
+	buf_init(&text, AUTHORITIES_MAX);
+	ok = fd_slurp_path(path, &text, NULL, &what);
+	if (ok && !tls_roots_count(buf_slice(&text), &n, &what)) {
+		fault_add(&what, "%s", path);
+		ok = false;
+	}
+	ok = ok && sealed_make("authorities", buf_slice(&text), out, &what);
+	buf_fini(&text);
+	if (!ok)
+		fault_set(why, fault_status(&what),
+			  "%s; delivery_tls_ca should name the certificates of the authorities that are "
+			  "trusted, in PEM: the usual ones come with the package ca-certificates",
+			  what.text);
+	return ok;
+}
+
+enum files_look files_look_authorities(struct files *f, const struct settings *s, struct fault *why)
+{
+	char path[PATH_MAX];
+	struct stamp now;
+	int fd = -1;
+
+	if (!slice_cstr(s->delivery_tls_ca, path, sizeof(path), why))
+		return FILES_REFUSED;
+	now = stamp_of(path);
+	if (stamp_equal(&now, &f->authorities_stamp))
+		return FILES_SAME;
+	f->authorities_stamp = now;
+	if (!now.there && s->delivery_tls_trust == DELIVERY_TLS_TRUST_ANY)
+		return FILES_SAME;
+	if (!authorities_load(path, &fd, why))
+		return FILES_REFUSED;
+	fd_close(&f->authorities);
+	f->authorities = fd;
+	return FILES_CHANGED;
+}
+
+/* Without them nothing can be trusted; where nothing need be, a mistake is told at the first look. */
+static bool authorities_first(struct files *f, const struct settings *s, struct fault *why)
+{
+	/* No stamp is like a file that is not there, which it must not be taken for here. */
+	f->authorities_stamp = (struct stamp){.there = true};
+	if (files_look_authorities(f, s, why) != FILES_REFUSED)
+		return true;
+	f->authorities_stamp = (struct stamp){.there = true};
+	return s->delivery_tls_trust == DELIVERY_TLS_TRUST_ANY;
+}
+
 bool files_load(struct files *f, const struct settings *s, int terminal, struct fault *why)
 {
 	files_init(f);
 	if (files_log_reopen(f, s, terminal, why) &&
 	    settings_seal(s, SETTINGS_PRINT_PUBLIC, &f->settings_public, why) &&
-	    settings_seal(s, SETTINGS_PRINT_CHANGED, &f->settings_secret, why) && pair_load(f, s, why)) {
+	    settings_seal(s, SETTINGS_PRINT_CHANGED, &f->settings_secret, why) && pair_load(f, s, why) &&
+	    authorities_first(f, s, why)) {
 		/* Without it resolvd asks 127.0.0.1, as the C library does; the file may come later. */
 		(void)files_look_resolv(f, s, NULL);
 		/* Told at the first look. */

@@ -1,4 +1,5 @@
-/* master/files.h: what daemons cannot open themselves and master hands over: settings, the log, certificate, key, resolv.conf, aliases.
+/* master/files.h: what daemons cannot open themselves and master hands over: settings, the log, certificate, key, resolv.conf, aliases, the
+ * certificates of the authorities that delivery trusts.
  * Touches: those files, read-only, but for the log and the self-signed pair below state_dir, which it makes.
  *
  * Certificate and key are read once, checked as a pair and handed over as sealed copies, so that no daemon sees half a renewal; of the certificate's
@@ -31,9 +32,10 @@ struct files {
 	int settings_public, settings_secret;
 	int certificate, key;
 	int aliases; /* a copy of aliases_file, empty where there is none; -1: it cannot be read */
+	int authorities; /* delivery_tls_ca; -1: it cannot be used, which delivery_tls_trust = any allows */
 	int resolv; /* -1: dns_servers are given, or there is no such file */
 	char *certificate_path, *key_path;
-	struct stamp certificate_stamp, key_stamp, resolv_stamp, aliases_stamp, syslog_stamp;
+	struct stamp certificate_stamp, key_stamp, resolv_stamp, aliases_stamp, authorities_stamp, syslog_stamp;
 };
 
 /* An empty one: nothing open. */
@@ -45,9 +47,10 @@ MUST_USE bool files_load(struct files *f, const struct settings *s, int terminal
 MUST_USE bool files_log_reopen(struct files *f, const struct settings *s, int terminal, struct fault *why);
 
 enum files_look { FILES_SAME, FILES_CHANGED, FILES_REFUSED };
-/* Has the pair (resolv.conf, aliases_file, the system log's socket) changed since it was taken? CHANGED: f holds the new one. REFUSED: the new one cannot be used, why says it, and the old one
+/* Has the pair (resolv.conf, aliases_file, delivery_tls_ca, the system log's socket) changed since it was taken? CHANGED: f holds the new one. REFUSED: the new one cannot be used, why says it, and the old one
  * stays; it is said once for each change. */
 enum files_look files_look_pair(struct files *f, const struct settings *s, struct fault *why);
 enum files_look files_look_resolv(struct files *f, const struct settings *s, struct fault *why);
 enum files_look files_look_aliases(struct files *f, const struct settings *s, struct fault *why);
+enum files_look files_look_authorities(struct files *f, const struct settings *s, struct fault *why);
 enum files_look files_look_syslog(struct files *f, const struct settings *s, int terminal, struct fault *why);

@@ -84,7 +84,7 @@ static void take(struct master *m, struct settings *settings, const struct files
 	LIST_EACH(node, &m->children) {
 		struct child *c = LIST_ENTRY(node, struct child, node);
 
-		child_send(c, BATCH_LOG | BATCH_KEY | BATCH_CERTIFICATE | BATCH_RESOLV | BATCH_ALIASES |
+		child_send(c, BATCH_LOG | BATCH_KEY | BATCH_CERTIFICATE | BATCH_RESOLV | BATCH_ALIASES | BATCH_AUTHORITIES |
 				      (c->slot->kind->in_place ? BATCH_SETTINGS : 0));
 	}
 	LIST_EACH(node, &m->slots) {
@@ -186,6 +186,19 @@ static void look_aliases(struct master *m)
 	}
 }
 
+static void look_authorities(struct master *m)
+{
+	struct fault why = {0};
+	enum files_look look = files_look_authorities(&m->files, m->settings, &why);
+
+	if (look == FILES_REFUSED) {
+		log_event(file_unusable, F_SLICE(file, m->settings->delivery_tls_ca), F_FAULT(&why));
+	} else if (look == FILES_CHANGED) {
+		log_event(file_taken, F_SLICE(file, m->settings->delivery_tls_ca));
+		children_send(m, BATCH_AUTHORITIES);
+	}
+}
+
 static void look(struct master *m)
 {
 	if (m->stage > MASTER_RUNNING)
@@ -193,6 +206,7 @@ static void look(struct master *m)
 	look_pair(m);
 	look_resolv(m);
 	look_aliases(m);
+	look_authorities(m);
 	if (files_look_syslog(&m->files, m->settings, m->terminal, NULL) == FILES_CHANGED) {
 		own_log_reopen(m);
 		children_send(m, BATCH_LOG);

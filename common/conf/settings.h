@@ -246,6 +246,8 @@ enum check_dns_failed_choice { CHECK_DNS_FAILED_PASS, CHECK_DNS_FAILED_DEFER };
 /* spf_fail, dmarc_reject, dmarc_quarantine */
 enum check_choice { CHECK_REJECT, CHECK_SPAM, CHECK_TAG };
 enum dmarc_organization_choice { DMARC_ORGANIZATION_TREE, DMARC_ORGANIZATION_PSL };
+enum delivery_secure_choice { DELIVERY_SECURE_STARTTLS, DELIVERY_SECURE_SMTPS_FIRST, DELIVERY_SECURE_NONE };
+enum delivery_tls_trust_choice { DELIVERY_TLS_TRUST_ANY, DELIVERY_TLS_TRUST_CA };
 enum envelope_from_choice { ENVELOPE_FROM_ENVELOPE, ENVELOPE_FROM_HEADER };
 
 struct slices {

@@ -45,7 +45,7 @@
 #define IPC_LOG(F) F(u8, log_to) F(u8, level)
 /* With a descriptor: a listening socket; kind: enum listening; line is the listen line, or the name of a socket in private/ or control/. */
 #define IPC_LISTENER(F) F(u8, kind) F(text, line, 4096)
-/* With a read-only descriptor: a file that the daemon cannot open itself: "certificate", "key", "resolv.conf", "aliases". */
+/* With a read-only descriptor: a file that the daemon cannot open itself: "certificate", "key", "resolv.conf", "aliases", "authorities". */
 #define IPC_FILE(F) F(text, name, 255) F(text, path, IPC_FOLDER_MAX)
 /* With a descriptor: a folder. */
 #define IPC_FOLDER(F) F(text, name, 255)

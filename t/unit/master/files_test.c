@@ -19,7 +19,7 @@
 
 struct world {
 	char dir[64];
-	char certificate[96], key[96], aliases[96];
+	char certificate[96], key[96], aliases[96], authorities[96];
 	struct settings *settings;
 	struct files files;
 };
@@ -55,7 +55,7 @@ static int set_up(void **state)
 	struct world *w = calloc(1, sizeof(*w));
 	struct buf problems;
 	struct fault why = {0};
-	char text[512];
+	char text[1024];
 	int n;
 
 	assert_non_null(w);
@@ -64,9 +64,10 @@ static int set_up(void **state)
 	(void)snprintf(w->certificate, sizeof(w->certificate), "%s/certificate", w->dir);
 	(void)snprintf(w->key, sizeof(w->key), "%s/key", w->dir);
 	(void)snprintf(w->aliases, sizeof(w->aliases), "%s/aliases", w->dir);
+	(void)snprintf(w->authorities, sizeof(w->authorities), "%s/authorities", w->dir);
 	renew(w, "first.example", true, true);
-	n = snprintf(text, sizeof(text), "tls_certificate = %s\ntls_key = %s\nlog_to = stderr\naliases_file = %s\n",
-		     w->certificate, w->key, w->aliases);
+	n = snprintf(text, sizeof(text), "tls_certificate = %s\ntls_key = %s\nlog_to = stderr\naliases_file = %s\ndelivery_tls_ca = %s\n",
+		     w->certificate, w->key, w->aliases, w->authorities);
 	buf_init(&problems, 4096);
 	assert_true(settings_parse(slice_of(text, (size_t)n), "main.conf", &w->settings, &problems));
 	buf_fini(&problems);
@@ -84,6 +85,7 @@ static int tear_down(void **state)
 	(void)unlink(w->certificate);
 	(void)unlink(w->key);
 	(void)unlink(w->aliases);
+	(void)unlink(w->authorities);
 	assert_int_equal(rmdir(w->dir), 0);
 	free(w);
 	return 0;
@@ -224,6 +226,78 @@ static void aliases_that_cannot_be_read_are_told_once_and_the_old_ones_stay(void
 	assert_int_equal(files_look_aliases(&w->files, w->settings, &why), FILES_SAME);
 }
 
+/* A certificate, as good as an authority's. */
+static void write_authorities(const struct world *w)
+{
+	struct buf certificate, key;
+
+	buf_init(&certificate, 65536);
+	buf_init(&key, 65536);
+	assert_true(tls_make_self_signed(SLICE("ca.example"), &certificate, &key, NULL));
+	write_text(w->authorities, buf_slice(&certificate));
+	buf_fini(&certificate);
+	buf_fini(&key);
+}
+
+static void authorities_come_and_change_by_themselves(void **state)
+{
+	struct world *w = *state;
+	struct fault why = {0};
+
+	assert_int_equal(w->files.authorities, -1); /* there is no such file, and none is needed */
+	assert_int_equal(files_look_authorities(&w->files, w->settings, &why), FILES_SAME);
+	for (int i = 0; i < 2; i++) {
+		write_authorities(w);
+		assert_int_equal(files_look_authorities(&w->files, w->settings, &why), FILES_CHANGED);
+		assert_true(hands_over(w->files.authorities, w->authorities));
+		assert_int_equal(files_look_authorities(&w->files, w->settings, &why), FILES_SAME);
+		assert_int_equal(unlink(w->authorities), 0);
+		assert_int_equal(files_look_authorities(&w->files, w->settings, &why), FILES_SAME);
+		assert_true(w->files.authorities >= 0);
+	}
+	write_text(w->authorities, SLICE("no certificate\n"));
+	assert_int_equal(files_look_authorities(&w->files, w->settings, &why), FILES_REFUSED);
+	assert_non_null(strstr(why.text, w->authorities));
+	assert_int_equal(files_look_authorities(&w->files, w->settings, &why), FILES_SAME);
+	/* at a start it is told at the first look, once */
+	files_fini(&w->files);
+	assert_true(files_load(&w->files, w->settings, STDERR_FILENO, &why));
+	assert_int_equal(files_look_authorities(&w->files, w->settings, &why), FILES_REFUSED);
+	assert_int_equal(files_look_authorities(&w->files, w->settings, &why), FILES_SAME);
+}
+
+static void trust_in_authorities_alone_needs_their_file(void **state)
+{
+	struct world *w = *state;
+	struct settings *s = NULL;
+	struct fault why = {0};
+	struct buf problems;
+	char text[1024];
+	struct files f;
+	int n = snprintf(text, sizeof(text),
+			 "tls_certificate = %s\ntls_key = %s\nlog_to = stderr\naliases_file = %s\n"
+			 "delivery_tls_ca = %s\ndelivery_tls_trust = ca\n",
+			 w->certificate, w->key, w->aliases, w->authorities);
+
+	buf_init(&problems, 4096);
+	assert_true(settings_parse(slice_of(text, (size_t)n), "main.conf", &s, &problems));
+	buf_fini(&problems);
+	assert_false(files_load(&f, s, STDERR_FILENO, &why));
+	assert_non_null(strstr(why.text, w->authorities));
+	assert_non_null(strstr(why.text, "the package ca-certificates"));
+	write_text(w->authorities, SLICE("no certificate\n"));
+	assert_false(files_load(&f, s, STDERR_FILENO, &why));
+	assert_non_null(strstr(why.text, w->authorities));
+	write_authorities(w);
+	assert_true(files_load(&f, s, STDERR_FILENO, &why));
+	assert_int_equal(unlink(w->authorities), 0); /* gone while it runs: told, and the old ones stay */
+	assert_int_equal(files_look_authorities(&f, s, &why), FILES_REFUSED);
+	assert_int_equal(files_look_authorities(&f, s, &why), FILES_SAME);
+	assert_true(f.authorities >= 0);
+	files_fini(&f);
+	settings_destroy(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -235,6 +309,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(file_that_has_gone_leaves_the_old_pair, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(aliases_come_change_and_go_by_themselves, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(aliases_that_cannot_be_read_are_told_once_and_the_old_ones_stay, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(authorities_come_and_change_by_themselves, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(trust_in_authorities_alone_needs_their_file, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
