@@ -191,7 +191,7 @@
 	SETTING(remote_concurrency_destination, NUMBER, "20", "1", "1000", ON_RELOAD, ALL,                                \
 		"Of these, to one destination.")                                                                            \
 	SETTING(delivery_connect_timeout, DURATION, "30s", "1s", "10min", ON_RELOAD, ALL,                                 \
-		"How long a connection to one address may take to stand.")                                                  \
+		"How long a connection to one address may take to stand.")                                                \
 	SETTING(delivery_greeting_timeout, DURATION, "5min", "1s", "1h", ON_RELOAD, ALL,                                  \
 		"How long the far end may take over its greeting, and the replies to EHLO, STARTTLS and AUTH. RFC "       \
 		"5321 4.5.3.2.1.")                                                                                        \
@@ -199,14 +199,12 @@
 		"How long it may take over the reply to MAIL. RFC 5321 4.5.3.2.2.")                                       \
 	SETTING(delivery_rcpt_timeout, DURATION, "5min", "1s", "1h", ON_RELOAD, ALL,                                      \
 		"How long it may take over the reply to RCPT. RFC 5321 4.5.3.2.3.")                                       \
+	SETTING(delivery_data_timeout, DURATION, "2min", "1s", "1h", ON_RELOAD, ALL,                                      \
+		"How long it may take over the reply to DATA. RFC 5321 4.5.3.2.4.")                                       \
 	SETTING(delivery_block_timeout, DURATION, "3min", "1s", "1h", ON_RELOAD, ALL,                                     \
 		"How long it may take no octets of the message. RFC 5321 4.5.3.2.5.")                                     \
 	SETTING(delivery_end_timeout, DURATION, "10min", "1s", "1h", ON_RELOAD, ALL,                                      \
 		"How long it may take over the reply to the end of data. RFC 5321 4.5.3.2.6.")                            \
-	SETTING(delivery_reply_timeout, DURATION, "5min", "1s", "1h", ON_RELOAD, ALL,                                     \
-		"How long the far end may take over greeting, MAIL, RCPT and other replies. RFC 5321 4.5.3.2.")             \
-	SETTING(delivery_data_timeout, DURATION, "10min", "1s", "1h", ON_RELOAD, ALL,                                     \
-		"How long the far end may take over the reply to the end of data. RFC 5321 4.5.3.2.6.")                     \
 	SETTING(delivery_reuse_idle, DURATION, "5s", "0s", "5min", ON_RELOAD, ALL,                                        \
 		"How long an idle connection to a next hop is kept for its next message.")                                  \
 	SETTING(delivery_port, NUMBER, "25", "1", "65535", ON_RELOAD, ALL, "The port of other hosts' MX.")                 \
@@ -216,8 +214,8 @@
 	SETTING(delivery_smtps_port, NUMBER, "465", "1", "65535", ON_RELOAD, ALL,                                         \
 		"The port for smtps-first.")                                                                              \
 	SETTING(delivery_smtps_timeout, DURATION, "5s", "100ms", "1min", ON_RELOAD, ALL,                                  \
-		"With smtps-first: how long a connection to that port may take to stand. A host that failed there is "    \
-		"not tried there for a day.")                                                                             \
+		"With smtps-first: how long a connection to that port, and then TLS, may take to stand. A host that "     \
+		"failed there is not tried there for a day.")                                                             \
 	SETTING(delivery_tls_trust, CHOICE, "any", "any|ca", "", ON_RELOAD, ALL,                                          \
 		"Whose certificates are good enough to deliver to: anybody's, or those signed by delivery_tls_ca for "    \
 		"the host's name.")                                                                                       \

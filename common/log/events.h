@@ -88,7 +88,7 @@
 	KEY(client_name, "The name that DNS gives the client's address, both ways.")           \
 	KEY(listener, "The port and kind the client came to.")                                 \
 	KEY(helo, "What the client called itself.")                                            \
-	KEY(tls, "TLS version and cipher.")                                                    \
+	KEY(tls, "TLS version and cipher; of another host also whether its name is verified.") \
 	KEY(user, "The user who has logged in, or tried to.")                                  \
 	KEY(uid, "The user of a program of this host, by number.")                                 \
 	KEY(mechanism, "The SASL mechanism.")                                                  \

@@ -2,6 +2,16 @@
 
 #include "common/base/number.h"
 
+static void read_mechanisms(struct slice words, struct extensions *e)
+{
+	struct slice word;
+
+	while (slice_word(&words, &word)) {
+		e->auth_plain = e->auth_plain || slice_equal_nocase(word, SLICE("PLAIN"));
+		e->auth_login = e->auth_login || slice_equal_nocase(word, SLICE("LOGIN"));
+	}
+}
+
 struct extensions extensions_read(struct slice text)
 {
 	struct slice line, word, value;
@@ -15,6 +25,12 @@ struct extensions extensions_read(struct slice text)
 		e.eight_bit_mime = e.eight_bit_mime || slice_equal_nocase(word, SLICE("8BITMIME"));
 		e.starttls = e.starttls || slice_equal_nocase(word, SLICE("STARTTLS"));
 		e.smtputf8 = e.smtputf8 || slice_equal_nocase(word, SLICE("SMTPUTF8"));
+		if (slice_equal_nocase(word, SLICE("AUTH")))
+			read_mechanisms(line, &e);
+		else if (slice_starts_nocase(word, SLICE("AUTH="))) { /* as old hosts say it */
+			read_mechanisms(slice_tail(word, 5), &e);
+			read_mechanisms(line, &e);
+		}
 		if (slice_equal_nocase(word, SLICE("SIZE")) && slice_word(&line, &value) &&
 		    !number_u64(value, UINT64_MAX, &e.size_max))
 			e.size_max = 0;

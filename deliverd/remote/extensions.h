@@ -9,6 +9,7 @@
 
 struct extensions {
 	bool pipelining, eight_bit_mime, starttls, smtputf8;
+	bool auth_plain, auth_login; /* RFC 4954 */
 	uint64_t size_max; /* RFC 1870; 0: it names no limit */
 };
 

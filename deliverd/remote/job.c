@@ -96,6 +96,7 @@ static void destroy(struct job *j)
 	list_remove(&j->node);
 	fd_close(&j->fd);
 	arena_reset(&j->arena);
+	buf_fini(&j->password);
 	free(j);
 	if (r->stopping && list_empty(&r->jobs))
 		service_end(r->service);
@@ -109,6 +110,30 @@ void job_end(struct job *j, const struct fault *why)
 			   fault_status(why), slice_of_cstr(why->text), j->last_host);
 	answer(j);
 	destroy(j);
+}
+
+bool job_waits(const struct job *j)
+{
+	for (size_t i = 0; i < j->n_recipients; i++)
+		if (j->recipients[i].outcome == DELIVER_WAITING)
+			return true;
+	return false;
+}
+
+size_t job_begin_transaction(struct job *j)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < j->n_recipients; i++) {
+		struct job_recipient r = j->recipients[i];
+
+		if (r.outcome != DELIVER_WAITING)
+			continue;
+		r.accepted = false;
+		j->recipients[i] = j->recipients[n];
+		j->recipients[n++] = r;
+	}
+	return n;
 }
 
 void job_abandon(struct job *j)
@@ -164,17 +189,13 @@ struct slice job_next_hop(struct job *j)
 	struct buf key;
 	struct slice kept = SLICE_EMPTY;
 
-	buf_init(&key, 512);
-	buf_printf(&key, "%.*s:%u:%d:%d", SLICE_PRINTF(j->host), j->port, j->mx, (int)j->tls);
+	buf_init(&key, JOB_NEXT_HOP_MAX);
+	buf_printf(&key, "%.*s:%u:%d:%d:%.*s", SLICE_PRINTF(j->host), j->port, j->mx, (int)j->tls,
+		   SLICE_PRINTF(j->username));
 	if (!arena_copy(&j->arena, buf_slice(&key), &kept, NULL))
 		kept = SLICE_EMPTY;
 	buf_fini(&key);
 	return kept;
-}
-
-static uint16_t port_of(const struct job *j)
-{
-	return j->port ? j->port : (uint16_t)j->remote->service->settings->delivery_port;
 }
 
 /* Is it an address of this host? Then what goes there comes from there; connect(2) of a datagram
@@ -195,16 +216,15 @@ static bool is_local(const struct ip *ip, uint16_t port)
 }
 
 /* Is it one of our own listeners, by whatever name? What goes there goes round in circles. */
-static bool is_own(const struct job *j, const struct ip *ip)
+static bool is_own(const struct settings *settings, const struct ip *ip, uint16_t to_port)
 {
-	const struct settings *settings = j->remote->service->settings;
 	struct listener l;
 	struct ip own;
 	uint16_t port;
 
 	for (size_t i = 0; i < settings->listen.n; i++)
 		if (listener_parse(settings->listen.p[i], &l, NULL) &&
-		    ip_port_parse(l.address, &own, &port, NULL) && port == port_of(j) &&
+		    ip_port_parse(l.address, &own, &port, NULL) && port == to_port &&
 		    (ip_equal(&own, ip) ||
 		     ip_is_unspecified(ip) || /* which the kernel takes for this host */
 		     (ip_is_unspecified(&own) && (ip_is_loopback(ip) || is_local(ip, port)))))
@@ -212,14 +232,32 @@ static bool is_own(const struct job *j, const struct ip *ip)
 	return false;
 }
 
+/* How the address is tried now. */
+static struct way way_to(const struct job *j, const struct ip *ip)
+{
+	const struct settings *settings = j->remote->service->settings;
+	struct way first = way_first(settings, j->tls, j->port);
+	struct way last = way_last(settings, j->tls, j->port);
+
+	if (j->without_tls)
+		last.encryption = ENCRYPTION_NONE;
+	if (!first.first || ip_equal(ip, &j->without_first) ||
+	    avoided_has(&j->remote->avoided, ip, loop_now_ms(j->remote->service->loop)) ||
+	    is_own(settings, ip, first.port))
+		return last;
+	return first;
+}
+
 static void try_next(struct job *j)
 {
+	const struct settings *settings = j->remote->service->settings;
 	struct fault why = {0};
+	struct way way;
 
 	while (j->next_address < j->search.n_addresses) {
 		const struct search_address *a = &j->search.addresses[j->next_address];
 
-		if (is_own(j, &a->ip)) {
+		if (is_own(settings, &a->ip, way_last(settings, j->tls, j->port).port)) {
 			/* Those after it are no better; those before it may answer tomorrow. */
 			if (j->next_address == 0)
 				fault_set(
@@ -229,12 +267,17 @@ static void try_next(struct job *j)
 			break;
 		}
 		j->last_host = a->host;
-		if (session_begin(j->remote, j, a->host, &a->ip, port_of(j), &why)) {
+		way = way_to(j, &a->ip);
+		if (session_begin(j->remote, j, a->host, &a->ip, &way, &why)) {
 			j->unreachable = false;
 			return;
 		}
+		j->unreachable = true;
 		j->last = why;
-		j->next_address++;
+		if (way.first)
+			j->without_first = a->ip;
+		else
+			j->next_address++;
 	}
 	job_end(j, &j->last);
 }
@@ -273,10 +316,9 @@ static void start(struct job *j)
 		     j);
 }
 
-void job_session_unusable(struct job *j, bool again_without_tls, const struct fault *why)
+void job_session_unusable(struct job *j, enum job_next next, const struct ip *ip,
+			  const struct fault *why)
 {
-	const struct search_address *a = &j->search.addresses[j->next_address];
-
 	j->session = NULL;
 	j->unreachable = true;
 	j->last = *why;
@@ -285,12 +327,15 @@ void job_session_unusable(struct job *j, bool again_without_tls, const struct fa
 	j->last.class = FAULT_TEMPORARY;
 	if (j->last.status[0] == '5')
 		j->last.status[0] = '4';
-	log_event(next_hop_failed, F_ID(j->id), F_SLICE(next_hop, a->host), F_IP(address, &a->ip),
-		  F_FAULT(why));
-	j->without_tls = again_without_tls;
-	if (!again_without_tls)
+	j->without_tls = next == JOB_WITHOUT_TLS;
+	if (next == JOB_OTHER_WAY)
+		j->without_first = *ip;
+	if (next == JOB_NEXT_ADDRESS)
 		j->next_address++;
-	try_next(j);
+	if (j->search.n_addresses)
+		try_next(j);
+	else
+		job_session_stale(j); /* it was an idle one: where else to, is not known yet */
 }
 
 void job_session_stale(struct job *j)
@@ -343,6 +388,20 @@ static bool take_file(struct job *j, int *fd, struct fault *why)
 	return spool_header_read(j->fd, j->id, &j->header, why);
 }
 
+/* RFC 4616 2: neither may hold a NUL. */
+static bool take_credentials(struct job *j, const struct ipc_deliver_ask *ask, struct fault *why)
+{
+	if (slice_find(ask->password, '\0') != SIZE_MAX) {
+		fault_set(why, "4.3.5", "the route's password holds a NUL");
+		return false;
+	}
+	if (!buf_append(&j->password, ask->password)) {
+		fault_set(why, "4.3.1", "out of memory");
+		return false;
+	}
+	return arena_copy(&j->arena, ask->username, &j->username, why);
+}
+
 static bool take_ask(struct job *j, const struct ipc_deliver_ask *ask, struct fault *why)
 {
 	j->port = ask->port;
@@ -356,7 +415,7 @@ static bool take_ask(struct job *j, const struct ipc_deliver_ask *ask, struct fa
 	}
 	return arena_copy(&j->arena, ask->id, &j->id, why) &&
 	       arena_copy(&j->arena, ask->reverse_path, &j->reverse_path, why) &&
-	       arena_copy(&j->arena, ask->host, &j->host, why) &&
+	       arena_copy(&j->arena, ask->host, &j->host, why) && take_credentials(j, ask, why) &&
 	       take_recipients(j, ask->recipients, why);
 }
 
@@ -374,6 +433,7 @@ void job_begin(struct remote *r, struct ipc_request *request, const struct ipc_d
 	j->request = request;
 	j->fd = -1;
 	arena_init(&j->arena, JOB_MEMORY);
+	buf_init_secret(&j->password, 1024);
 	list_init(&j->node);
 	list_append(&r->jobs, &j->node);
 	if (take_ask(j, ask, &why) && take_file(j, fd, &why)) {

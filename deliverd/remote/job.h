@@ -4,31 +4,38 @@
  *
  *	created ─→ an idle session to the next hop? ─→ session ─→ answered
  *	   └─→ search ─→ the first address ─→ session ─┬→ answered
- *	                  the next address ←───────────┘ (could not be used before MAIL)
+ *	                  the next address ←───────────┤ (could not be used before MAIL)
+ *	                  the same, its other way ←────┘ (refused, or failed, before the end of data)
  *
  * Invariants:
  * 1. A recipient's result is set once; DELIVER_WAITING is not set yet.
  * 2. A job has at most one session, a session at most one job.
- * 3. Whatever happens, queued gets one answer with a result for each recipient. */
+ * 3. A recipient that the first of two ways (way.h) has accepted is not tried on the other.
+ * 4. Whatever happens, queued gets one answer with a result for each recipient. */
 #pragma once
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/address.h"
 #include "common/base/arena.h"
+#include "common/base/buf.h"
 #include "common/base/list.h"
 #include "common/base/slice.h"
 #include "common/ipc/frame.h"
 #include "common/mail/reply.h"
 #include "common/spool/file.h"
 #include "deliverd/remote/search.h"
+#include "deliverd/remote/way.h"
 
 struct extensions;
 struct fault;
 struct ipc_request;
 struct remote;
 struct session;
+
+#define JOB_NEXT_HOP_MAX 1024
 
 struct job_recipient {
 	uint32_t index; /* queued's number */
@@ -47,6 +54,8 @@ struct job {
 	int fd; /* the spool file, read-only */
 	struct spool_header header;
 	struct slice id, reverse_path, host;
+	struct slice username; /* "": none */
+	struct buf password;
 	uint16_t port;
 	bool mx, eight_bit, utf8;
 	enum route_tls tls;
@@ -55,6 +64,7 @@ struct job {
 	struct search search;
 	size_t next_address;
 	bool without_tls;	/* the handshake failed at this address: now in the clear */
+	struct ip without_first; /* where the first of two ways has failed; family 0: nowhere yet */
 	bool unreachable;	/* the last address tried could not be used; none was found */
 	bool fresh;		/* no idle session any more: one of them failed us already */
 	struct fault last;	/* what the last address said */
@@ -66,15 +76,27 @@ struct job {
 void job_begin(struct remote *r, struct ipc_request *request, const struct ipc_deliver_ask *ask,
 	       int *fd);
 
-/* From its session, which is the job's no more: it could not be used, before MAIL was sent. The
- * next address is tried, or this one again_without_tls. */
-void job_session_unusable(struct job *j, bool again_without_tls, const struct fault *why);
+enum job_next {
+	JOB_NEXT_ADDRESS,
+	JOB_WITHOUT_TLS, /* the same address in the clear */
+	JOB_OTHER_WAY,	 /* the same address on the second of its two ways */
+};
+/* From its session to ip, which is the job's no more: it could not be used, before MAIL was sent; on
+ * the first of two ways, before the end of data. What is to be tried next for those who have no
+ * result yet. */
+void job_session_unusable(struct job *j, enum job_next next, const struct ip *ip,
+			  const struct fault *why);
 /* From its idle session: it had died before it could be used again. The job begins anew. */
 void job_session_stale(struct job *j);
 /* From its session: every recipient that has no result yet fails or waits, as why says. Then queued
  * is answered and the job is gone. */
 void job_end(struct job *j, const struct fault *why);
 
+/* The recipients that have no result yet become the first ones, and none of them is accepted. Their
+ * number. */
+size_t job_begin_transaction(struct job *j);
+/* Is there a recipient without a result? */
+bool job_waits(const struct job *j);
 /* Can a host with these extensions take it at all? False, permanent: why not; we need not ask. */
 MUST_USE bool job_is_deliverable(const struct job *j, const struct extensions *can,
 				 struct fault *why);
@@ -84,5 +106,5 @@ void job_result(struct job *j, struct job_recipient *r, const struct reply *repl
 		struct slice host);
 /* The daemon ends: whatever is under way waits. */
 void job_abandon(struct job *j);
-/* The key under which sessions are shared: host, port, TLS. In the job's arena. */
+/* The key under which sessions are shared: host, port, TLS, user. In the job's arena. */
 struct slice job_next_hop(struct job *j);

@@ -9,6 +9,7 @@
 #include "deliverd/remote/remote.h"
 #include "deliverd/remote/session.h"
 
+#define AUTHORITIES_MAX (16u << 20)
 #define ASKS_WAITING 10000 /* queued's limit of deliveries at once, at its largest */
 
 static void handler(void *daemon, struct ipc_request *request, const struct ipc_message *m, int *fd)
@@ -31,9 +32,27 @@ static bool start(struct service *s, void *daemon, struct fault *why)
 	r->idle_max = s->settings->remote_concurrency;
 	if (!settings_hostname(s->settings, r->hostname, sizeof(r->hostname), why))
 		return false;
-	r->tls =
-		tls_client_create(s->loop, s->settings->tls_minimum == TLS_MINIMUM_1_3, false, why);
+	r->tls = tls_client_create(s->loop, s->settings->tls_minimum == TLS_MINIMUM_1_3,
+				   s->settings->delivery_tls_trust == DELIVERY_TLS_TRUST_CA, why);
 	return r->tls != NULL;
+}
+
+/* The authorities' certificates. Whether a host must have one of theirs, delivery_tls_trust says. */
+static void file(void *daemon, int fd, struct slice name, struct slice path)
+{
+	struct remote *r = daemon;
+	struct fault why = {0};
+	struct buf pem;
+
+	buf_init(&pem, AUTHORITIES_MAX);
+	if (!slice_equal(name, SLICE("authorities")))
+		fault_set(&why, "5.5.1", "remote has no use for this file");
+	else if (fd_slurp(fd, &pem, &why) && tls_client_set_roots(r->tls, buf_slice(&pem), &why))
+		log_event(file_taken, F_SLICE(file, path));
+	if (why.text[0])
+		log_event(file_unusable, F_SLICE(file, path), F_FAULT(&why));
+	buf_fini(&pem);
+	fd_close(&fd);
 }
 
 static void stop(void *daemon, uint64_t within_ms)
@@ -57,6 +76,7 @@ static void destroy(void *daemon)
 		job_abandon(LIST_ENTRY(list_first(&r->jobs), struct job, node));
 	tls_context_destroy(r->tls);
 	table_fini(&r->idle);
+	avoided_fini(&r->avoided);
 }
 
 int main(int argc, char **argv)
@@ -64,6 +84,7 @@ int main(int argc, char **argv)
 	static const struct service_callbacks callbacks = {
 		.role = IPC_ROLE_REMOTE,
 		.start = start,
+		.file = file,
 		.handler = handler,
 		.stop = stop,
 		.destroy = destroy,
@@ -74,5 +95,6 @@ int main(int argc, char **argv)
 	list_init(&r.jobs);
 	list_init(&r.sessions);
 	table_init(&r.idle);
+	avoided_init(&r.avoided);
 	return service_main(argc, argv, &callbacks, &r);
 }

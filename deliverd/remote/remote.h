@@ -8,6 +8,7 @@
 
 #include "common/base/list.h"
 #include "common/base/table.h"
+#include "deliverd/remote/avoided.h"
 
 struct service;
 struct tls_context;
@@ -20,5 +21,6 @@ struct remote {
 	struct list sessions; /* every session.h session, idle ones too */
 	struct table idle;    /* next hop → the idle sessions to it, see idle.h */
 	size_t n_idle, idle_max;
+	struct avoided avoided;
 	bool stopping;
 };

@@ -4,6 +4,7 @@
 
 #include "common/base/fault.h"
 #include "common/base/memory.h"
+#include "common/base/text_codec.h"
 #include "common/log/log.h"
 #include "common/service/service.h"
 #include "deliverd/remote/job.h"
@@ -43,6 +44,31 @@ static enum wake step_wake(enum step step)
 	};
 
 	return wakes[step];
+}
+
+static uint64_t connect_limit_ms(const struct session *s)
+{
+	const struct settings *settings = s->remote->service->settings;
+
+	return s->way.first ? settings->delivery_smtps_timeout : settings->delivery_connect_timeout;
+}
+
+static uint64_t tls_limit_ms(const struct session *s)
+{
+	const struct settings *settings = s->remote->service->settings;
+
+	return s->way.first ? settings->delivery_smtps_timeout
+			    : settings->delivery_greeting_timeout;
+}
+
+static uint64_t group_limit_ms(const struct session *s)
+{
+	const struct settings *settings = s->remote->service->settings;
+
+	if (s->n_replied == 0)
+		return settings->delivery_mail_timeout;
+	return s->n_replied <= s->n_recipients ? settings->delivery_rcpt_timeout
+					       : settings->delivery_data_timeout;
 }
 
 static uint64_t step_limit_ms(const struct session *s)
@@ -93,6 +119,12 @@ static void session_free(struct session *s)
 
 /* ---- how it ends ---- */
 
+static void log_failure(const struct job *j, const struct session *s, const struct fault *why)
+{
+	log_event(next_hop_failed, F_ID(j->id), F_TEXT(next_hop, s->host), F_IP(address, &s->ip),
+		  F_FAULT(why));
+}
+
 /* The far end, or the connection, has failed. */
 enum next session_fail(struct session *s, const struct fault *failure)
 {
@@ -101,35 +133,73 @@ enum next session_fail(struct session *s, const struct fault *failure)
 	char address[IP_TEXT_MAX];
 	/* A handshake that fails where TLS is only wished for: once more to this address, in the
 	 * clear (RFC 7435). */
-	bool without_tls = j && s->step == STEP_tls_up && j->tls == ROUTE_TLS_STARTTLS_IF_OFFERED;
+	bool without_tls = j && s->step == STEP_tls_up &&
+			   s->way.encryption == ENCRYPTION_IF_OFFERED && !session_needs_tls(s);
 
 	s->job = NULL;
-	fault_add(&why, "%s[%s]:%u", s->host, ip_text(&s->ip, address), s->port);
+	fault_add(&why, "%s[%s]:%u", s->host, ip_text(&s->ip, address), s->way.port);
 	if (j == NULL)
 		return NEXT_END;
 	j->session = NULL;
-	if (s->reused && s->n_replied == 0)
+	if (s->reused && s->n_replied == 0) {
 		job_session_stale(j);
-	else if (s->n_sent > 0)
+	} else if (s->n_sent > 0 && (!s->way.first || s->end_sent)) {
 		job_end(j, &why);
-	else
-		job_session_unusable(j, without_tls, &why);
+	} else {
+		log_failure(j, s, &why);
+		job_session_unusable(j,
+				     s->way.first  ? JOB_OTHER_WAY
+				     : without_tls ? JOB_WITHOUT_TLS
+						   : JOB_NEXT_ADDRESS,
+				     &s->ip, &why);
+	}
 	return NEXT_END;
+}
+
+static void fault_of_reply(struct fault *why, const char *what, const struct reply *reply)
+{
+	const char *plain = reply->code >= 500 ? "5.0.0" : "4.0.0";
+	const char *status = reply->status[0] ? reply->status : plain;
+	struct buf words;
+
+	buf_init(&words, 512);
+	if (!reply_print(reply, &words))
+		buf_reset(&words);
+	fault_set(why, status, "%s was answered by: %.*s", what, SLICE_PRINTF(buf_slice(&words)));
+	buf_fini(&words);
 }
 
 enum next session_fail_reply(struct session *s, const char *what)
 {
 	struct fault why = {0};
-	const char *plain = s->reply.code >= 500 ? "5.0.0" : "4.0.0";
-	const char *status = s->reply.status[0] ? s->reply.status : plain;
-	struct buf words;
 
-	buf_init(&words, 512);
-	if (!reply_print(&s->reply, &words))
-		buf_reset(&words);
-	fault_set(&why, status, "%s was answered by: %.*s", what, SLICE_PRINTF(buf_slice(&words)));
-	buf_fini(&words);
+	fault_of_reply(&why, what, &s->reply);
 	return session_fail(s, &why);
+}
+
+/* ---- what is said ---- */
+
+/* A line of the dialogue, with the side that said it before. */
+static void log_line(const struct session *s, const char *side, struct slice line)
+{
+	struct buf text;
+
+	buf_init(&text, 8192);
+	buf_printf(&text, "%s: %.*s", side, SLICE_PRINTF(line));
+	log_event(next_hop_dialogue, F_ID(s->job ? s->job->id : SLICE_EMPTY),
+		  F_TEXT(next_hop, s->host), F_IP(address, &s->ip), F_SLICE(text, buf_slice(&text)));
+	buf_fini(&text);
+}
+
+void session_heard(const struct session *s, struct slice octets)
+{
+	struct slice line;
+
+	if (!s->remote->service->settings->delivery_debug)
+		return;
+	while (slice_cut(&octets, '\n', &line))
+		log_line(s, "S",
+			 slice_ends(line, SLICE("\r")) ? slice_head(line, line.n - 1) : line);
 }
 
 bool session_say(struct session *s, const char *template, ...)
@@ -140,22 +210,56 @@ bool session_say(struct session *s, const char *template, ...)
 
 	buf_init(&line, 4096);
 	va_start(args, template);
-	ok = buf_vprintf(&line, template, args) && buf_append_cstr(&line, "\r\n") &&
-	     stream_write(&s->stream, buf_slice(&line));
+	ok = buf_vprintf(&line, template, args);
 	va_end(args);
+	if (ok && s->remote->service->settings->delivery_debug)
+		log_line(s, "C", buf_slice(&line));
+	ok = ok && buf_append_cstr(&line, "\r\n") && stream_write(&s->stream, buf_slice(&line));
+	buf_fini(&line);
+	return ok;
+}
+
+bool session_say_secret(struct session *s, const char *before, struct slice secret)
+{
+	struct buf line;
+	bool ok;
+
+	buf_init_secret(&line, 4096);
+	ok = buf_printf(&line, "%s(not shown)", before);
+	if (ok && s->remote->service->settings->delivery_debug)
+		log_line(s, "C", buf_slice(&line));
+	buf_reset(&line);
+	ok = buf_append_cstr(&line, before) && base64_encode(&line, secret) &&
+	     buf_append_cstr(&line, "\r\n") && stream_write_secret(&s->stream, buf_slice(&line));
 	buf_fini(&line);
 	return ok;
 }
 
 /* ---- afterwards ---- */
 
+/* Some or all were refused on the first of two ways. */
+static void other_way(struct session *s)
+{
+	struct job *j = s->job;
+	struct fault why = {0};
+
+	s->spent = s->spent || s->n_accepted == 0;
+	s->job = NULL;
+	j->session = NULL;
+	fault_of_reply(&why, "a recipient", &s->refusal);
+	log_failure(j, s, &why);
+	job_session_unusable(j, JOB_OTHER_WAY, &s->ip, &why);
+}
+
 enum next step_done(struct session *s)
 {
 	struct job *j = s->job;
 
-	s->job = NULL;
 	s->n_messages++;
-	if (j) {
+	if (j && job_waits(j)) {
+		other_way(s);
+	} else if (j) {
+		s->job = NULL;
 		j->session = NULL;
 		job_end(j, NULL);
 	}
@@ -205,12 +309,15 @@ static bool may_say_more(const struct session *s)
 	case STEP_greeting:
 	case STEP_ehlo_sent:
 	case STEP_helo_sent:
+	case STEP_auth_sent:
 	case STEP_starttls_sent: /* octets behind it would be what an attacker put there, RFC 3207 6
 				  */
 		return false;
+	case STEP_auth:
 	case STEP_ready:
 	case STEP_rset_sent:
 	case STEP_body:
+	case STEP_body_sent:
 	case STEP_body_ended:
 	case STEP_done:
 	case STEP_idle: /* which ends the session then */
@@ -239,6 +346,7 @@ static bool take_reply(struct session *s, const char **wrong)
 		*wrong = "it sent more replies than it was asked for";
 		return false;
 	}
+	session_heard(s, slice_head(stream_input(&s->stream), before - input.n));
 	stream_consume(&s->stream, before - input.n);
 	return true;
 }
@@ -303,6 +411,16 @@ static void on_stream(void *arg, unsigned events)
 	session_run(session_of(arg), events);
 }
 
+/* Has the far end taken some of the body since it was looked at last? */
+static bool is_taken(struct session *s)
+{
+	size_t n = stream_unsent(&s->stream);
+	bool taken = n < s->n_unsent;
+
+	s->n_unsent = n;
+	return taken;
+}
+
 static void on_limit(void *arg)
 {
 	struct session *s = session_of(arg);
@@ -314,6 +432,10 @@ static void on_limit(void *arg)
 		session_wait(s, STEP_quit_sent);
 		return;
 	}
+	if ((s->step == STEP_body || s->step == STEP_body_sent) && is_taken(s)) {
+		loop_timer_set(&s->limit, step_limit_ms(s));
+		return;
+	}
 	fault_set(&why, "4.4.1", "no answer in time at step %s", step_name(s->step));
 	session_fail(s, &why);
 	session_free(s);
@@ -322,7 +444,7 @@ static void on_limit(void *arg)
 /* ---- life ---- */
 
 bool session_begin(struct remote *r, struct job *j, struct slice host, const struct ip *ip,
-		   uint16_t port, struct fault *why)
+		   const struct way *way, struct fault *why)
 {
 	struct session *s = memory_alloc(1, sizeof(*s), why);
 
@@ -332,13 +454,14 @@ bool session_begin(struct remote *r, struct job *j, struct slice host, const str
 	s->remote = r;
 	s->job = j;
 	s->ip = *ip;
-	s->port = port;
+	s->way = *way;
 	s->idle.session = s;
-	buf_init(&s->key, 512);
+	buf_init(&s->key, JOB_NEXT_HOP_MAX);
 	list_init(&s->node);
 	loop_timer_init(&s->limit, r->service->loop, on_limit, s);
 	if (!slice_cstr(host, s->host, sizeof(s->host), why) ||
-	    !stream_connect(&s->stream, r->service->loop, ip, port, INPUT_MAX, on_stream, s, why)) {
+	    !stream_connect(&s->stream, r->service->loop, ip, way->port, INPUT_MAX, on_stream, s,
+			    why)) {
 		session_free(s);
 		return false;
 	}

@@ -17,7 +17,7 @@ enum { COMMAND_MAIL = 0 };
 
 static size_t n_commands(const struct session *s)
 {
-	return s->job->n_recipients + 2;
+	return s->n_recipients + 2;
 }
 
 static void say_mail(struct session *s)
@@ -37,7 +37,7 @@ static void say_command(struct session *s, size_t command)
 {
 	if (command == COMMAND_MAIL)
 		say_mail(s);
-	else if (command <= s->job->n_recipients)
+	else if (command <= s->n_recipients)
 		session_say(s, "RCPT TO:<%.*s>",
 			    SLICE_PRINTF(s->job->recipients[command - 1].forward_path));
 	else
@@ -60,8 +60,10 @@ enum next step_ready(struct session *s)
 	struct job *j = s->job;
 	struct fault why = {0};
 
+	s->n_recipients = job_begin_transaction(j);
 	s->n_sent = s->n_replied = s->n_accepted = 0;
-	s->mail_refused = false;
+	s->mail_refused = s->end_sent = false;
+	s->refusal.code = 0;
 	s->body = (struct body){0};
 	if (!arena_copy(&j->arena, slice_of_cstr(s->host), &j->last_host,
 			NULL)) /* the job may outlive this session */
@@ -70,6 +72,8 @@ enum next step_ready(struct session *s)
 	buf_append(&s->key, job_next_hop(j));
 	if (job_is_deliverable(j, &s->can, &why))
 		return send_group(s);
+	if (s->way.first)
+		return session_fail(s, &why);
 	s->job = NULL;
 	j->session = NULL;
 	fault_add(&why, "%s", s->host);
@@ -89,25 +93,41 @@ static void correct_552(struct reply *reply)
 	snprintf(reply->status, sizeof(reply->status), "4.5.3");
 }
 
+/* What the far end says of one recipient. On the first way of two (way.h) a refusal before the end of
+ * data is none: the recipient waits for the other way. */
+static void give_result(struct session *s, struct job_recipient *r, const struct reply *reply)
+{
+	if (!s->way.first || s->end_sent)
+		job_result(s->job, r, reply, slice_of_cstr(s->host));
+	else if (s->refusal.code == 0)
+		s->refusal = *reply;
+}
+
 static void take_rcpt_reply(struct session *s, struct job_recipient *r)
 {
 	correct_552(&s->reply);
 	if (s->mail_refused) {
-		job_result(s->job, r, &s->refusal, slice_of_cstr(s->host));
+		give_result(s, r, &s->refusal);
 	} else if (s->reply.code / 100 == 2) {
 		r->accepted = true;
 		s->n_accepted++;
 	} else {
-		job_result(s->job, r, &s->reply, slice_of_cstr(s->host));
+		give_result(s, r, &s->reply);
 	}
 }
 
 /* Every accepted recipient has the fate of the message. */
 static void result_for_accepted(struct session *s, const struct reply *reply)
 {
-	for (size_t i = 0; i < s->job->n_recipients; i++)
+	for (size_t i = 0; i < s->n_recipients; i++)
 		if (s->job->recipients[i].accepted)
-			job_result(s->job, &s->job->recipients[i], reply, slice_of_cstr(s->host));
+			give_result(s, &s->job->recipients[i], reply);
+}
+
+static void result_for_all(struct session *s, const struct reply *reply)
+{
+	for (size_t i = 0; i < s->n_recipients; i++)
+		give_result(s, &s->job->recipients[i], reply);
 }
 
 static enum next say_rset(struct session *s)
@@ -138,15 +158,14 @@ static enum next session_dismissed(struct session *s)
 {
 	if (s->reused) /* it had left before this message came */
 		return session_fail_reply(s, "MAIL");
-	for (size_t i = 0; i < s->job->n_recipients; i++)
-		job_result(s->job, &s->job->recipients[i], &s->reply, slice_of_cstr(s->host));
+	result_for_all(s, &s->reply);
 	return session_go(s, STEP_done);
 }
 
 enum next step_group(struct session *s)
 {
 	size_t command = s->n_replied;
-	bool last_recipient = command == s->job->n_recipients;
+	bool last_recipient = command == s->n_recipients;
 
 	if (s->reply.code == 421)
 		return session_dismissed(s);
@@ -155,15 +174,13 @@ enum next step_group(struct session *s)
 	if (command == COMMAND_MAIL && s->reply.code / 100 != 2) {
 		s->mail_refused = true;
 		s->refusal = s->reply;
-	} else if (command > COMMAND_MAIL && command <= s->job->n_recipients) {
+	} else if (command > COMMAND_MAIL && command <= s->n_recipients) {
 		take_rcpt_reply(s, &s->job->recipients[command - 1]);
-	} else if (command > s->job->n_recipients) {
+	} else if (command > s->n_recipients) {
 		return after_data_reply(s);
 	}
 	if (s->mail_refused && s->n_sent == 1) { /* nothing else is on its way */
-		for (size_t i = 0; i < s->job->n_recipients; i++)
-			job_result(s->job, &s->job->recipients[i], &s->refusal,
-				   slice_of_cstr(s->host));
+		result_for_all(s, &s->refusal);
 		return session_go(s, STEP_done);
 	}
 	if (last_recipient && s->n_accepted == 0 &&
@@ -185,6 +202,7 @@ static enum next answered_early(struct session *s)
 {
 	struct fault why = {0};
 
+	session_heard(s, stream_input(&s->stream));
 	if (s->reply.code >= 400)
 		result_for_accepted(s, &s->reply);
 	fault_set(&why, "4.5.0", "it answered before the message was sent");
@@ -209,13 +227,20 @@ enum next step_body(struct session *s)
 	buf_fini(&chunk);
 	if (!ok)
 		return session_fail(s, &why);
-	return session_wait(s, ended ? STEP_body_ended : STEP_body);
+	s->end_sent = ended;
+	s->n_unsent = stream_unsent(&s->stream);
+	return session_wait(s, ended ? STEP_body_sent : STEP_body);
+}
+
+enum next step_body_sent(struct session *s)
+{
+	if (stream_unsent(&s->stream))
+		return answered_early(s);
+	return session_wait(s, STEP_body_ended);
 }
 
 enum next step_body_ended(struct session *s)
 {
-	if (stream_unsent(&s->stream))
-		return answered_early(s);
 	result_for_accepted(s, &s->reply);
 	return session_go(s, STEP_done);
 }

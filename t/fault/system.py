@@ -5,7 +5,7 @@ import harness, injector
 from far_end import FarEnd
 
 PROGRAMS = ["smtpd", "queued", "deliverd-local", "deliverd-remote", "lookupd", "resolvd"]
-QUICK = {"queue_retry_min": "1s", "queue_retry_max": "1s", "delivery_reply_timeout": "5s", "delivery_connect_timeout": "5s", "dns_timeout": "2s", "log_level": "info", "local_workers": 1,
+QUICK = {"queue_retry_min": "1s", "queue_retry_max": "1s", "delivery_greeting_timeout": "5s", "delivery_mail_timeout": "5s", "delivery_rcpt_timeout": "5s", "delivery_data_timeout": "5s", "delivery_connect_timeout": "5s", "dns_timeout": "2s", "log_level": "info", "local_workers": 1,
          "lookup_workers": 1}
 ANY_CERTIFICATE = ssl.create_default_context()
 ANY_CERTIFICATE.check_hostname, ANY_CERTIFICATE.verify_mode = False, ssl.CERT_NONE

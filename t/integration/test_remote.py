@@ -6,7 +6,8 @@ from far_end import ZONE, FarEnd
 from harness import wait_for
 from test_thread import submit
 
-QUICK = {"queue_retry_min": "1s", "queue_retry_max": "1s", "delivery_reply_timeout": "2s", "delivery_data_timeout": "2s", "delivery_connect_timeout": "2s"}
+TIMEOUTS = [f"delivery_{what}_timeout" for what in ("connect", "greeting", "mail", "rcpt", "data", "block", "end")]
+QUICK = {"queue_retry_min": "1s", "queue_retry_max": "1s", **{name: "2s" for name in TIMEOUTS}}
 
 
 @pytest.fixture

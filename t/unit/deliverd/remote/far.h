@@ -192,10 +192,9 @@ static inline void far_on_accept(void *arg, unsigned ready)
 	far_answer(c, SLICE("CONNECT"), "220 far.test ESMTP\r\n");
 }
 
-static inline void far_begin(struct far *f, struct loop *loop)
+static inline void far_begin_at(struct far *f, struct loop *loop, const char *ip)
 {
-	struct sockaddr_in address = {.sin_family = AF_INET,
-				      .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = inet_addr(ip)};
 	socklen_t size = sizeof(address);
 
 	memset(f, 0, sizeof(*f));
@@ -209,6 +208,11 @@ static inline void far_begin(struct far *f, struct loop *loop)
 	buf_init(&f->message, 16 << 20);
 	loop_io_init(&f->io, loop, f->fd, far_on_accept, f);
 	loop_io_want(&f->io, LOOP_READ);
+}
+
+static inline void far_begin(struct far *f, struct loop *loop)
+{
+	far_begin_at(f, loop, "127.0.0.1");
 }
 
 static inline void far_end(struct far *f)

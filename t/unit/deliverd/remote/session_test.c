@@ -1,6 +1,7 @@
 #include "deliverd/remote/session.h"
 
 #include <ifaddrs.h>
+#include <sys/mman.h>
 
 #include "t/unit/deliverd/remote/stage.h"
 
@@ -333,27 +334,82 @@ static void reply_421_at_any_point_defers_in_its_words(void **state)
 		}
 }
 
+/* RFC 5321 4.5.3.2, each by its own setting. */
 static void silence_at_any_point_ends_at_its_time_limit(void **state)
 {
+	static const struct {
+		const char *stage, *setting;
+	} cases[] = {
+		{"CONNECT", "delivery_greeting_timeout"}, {"EHLO", "delivery_greeting_timeout"},
+		{"STARTTLS", "delivery_greeting_timeout"}, {"AUTH", "delivery_greeting_timeout"},
+		{"MAIL", "delivery_mail_timeout"},	  {"RCPT", "delivery_rcpt_timeout"},
+		{"DATA", "delivery_data_timeout"},	  {"END", "delivery_end_timeout"},
+	};
+
 	(void)state;
-	for (size_t i = 0; i < sizeof(stages) / sizeof(*stages); i++) {
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		struct delivery *d;
 
-		stage_begin("delivery_reply_timeout = 1min\ndelivery_data_timeout = 2min\n");
-		far_say(&st->far, stages[i], "", 0);
-		far_say(&st->far, "EHLO", "250 far.test\r\n", 0);
-		d = deliver(ORDER(0));
+		stage_begin("");
+		stage_configure("listen = 127.0.0.1:1 smtp none\ndelivery_port = %u\n%s = 20s\n",
+				st->far.port, cases[i].setting);
+		far_say(&st->far, cases[i].stage, "", 0);
+		far_say(&st->far, "EHLO",
+			i == 2 ? "250-far.test\r\n250 STARTTLS\r\n"
+			       : "250-far.test\r\n250 AUTH PLAIN\r\n",
+			0);
+		d = deliver(ORDER(.username = i == 3 ? "ann" : "", .password = "secret"));
 		UNTIL(st->far.n_connections);
 		for (int k = 0; k < 3000 && !d->n_answers; k++)
 			loop_turn(st->loop, false);
 		assert_int_equal(d->n_answers, 0);
-		loop_advance(st->loop, 59000);
+		loop_advance(st->loop, 19000);
 		turns(10);
 		assert_int_equal(d->n_answers, 0);
-		loop_advance(st->loop, 62000);
-		assert_deferred(d, "no answer in time");
+		loop_advance(st->loop, 1100);
+		if (i == 2) { /* the handshake that never comes may be done without */
+			assert_deferred(d, "starttls_sent");
+		} else {
+			assert_deferred(d, "no answer in time");
+		}
 		stage_end();
 	}
+}
+
+static void large_content(struct buf *content);
+
+/* The limit is for no progress at all: who takes a little within each is waited for. */
+static void message_that_is_not_taken_ends_at_delivery_block_timeout(void **state)
+{
+	struct buf content;
+	struct delivery *d;
+
+	(void)state;
+	large_content(&content);
+	stage_begin("delivery_block_timeout = 20s\n");
+	far_say(&st->far, "EHLO", "250 PIPELINING\r\n", 0);
+	d = deliver(ORDER(.content = buf_slice(&content)));
+	UNTIL(far_count(&st->far, "DATA"));
+	loop_io_want(&st->far.connections[0].io, 0); /* it reads no more */
+	for (int k = 0; k < 3000; k++)
+		loop_turn(st->loop, false);
+	for (int i = 0; i < 4; i++) {
+		char octets[65536];
+
+		loop_advance(st->loop, 15000);
+		turns(50);
+		for (int k = 0; k < 8; k++)
+			if (recv(st->far.connections[0].fd, octets, sizeof(octets), MSG_DONTWAIT) <= 0)
+				usleep(1000);
+		turns(50);
+		assert_int_equal(d->n_answers, 0);
+	}
+	loop_advance(st->loop, 20100);
+	turns(50);
+	loop_advance(st->loop, 20100);
+	assert_deferred(d, "no answer in time at step body");
+	buf_fini(&content);
+	stage_end();
 }
 
 static void what_is_no_reply_defers(void **state)
@@ -532,6 +588,361 @@ static void refused_starttls_goes_on_in_the_clear(void **state)
 	assert_delivered(deliver(ORDER(0)));
 	assert_int_equal(st->far.n_connections, 1);
 	stage_end();
+}
+
+/* ---- smtps-first ---- */
+
+/* Where delivery_smtps_port is. */
+static void smtps_begin(struct far *smtps)
+{
+	stage_begin("");
+	far_begin(smtps, st->loop);
+	stage_configure("listen = 127.0.0.1:1 smtp none\ndelivery_port = %u\n"
+			"delivery_secure = smtps-first\ndelivery_smtps_port = %u\n",
+			st->far.port, smtps->port);
+}
+
+static void smtps_that_fails_means_the_other_port_and_is_remembered_for_a_day(void **state)
+{
+	static const char *const greetings[] = {FAR_CLOSE, "220 no TLS here\r\n",
+						"554 5.3.2 never\r\n" FAR_CLOSE};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(greetings) / sizeof(*greetings); i++) {
+		struct far smtps;
+
+		smtps_begin(&smtps);
+		far_say(&smtps, "CONNECT", greetings[i], 0);
+		assert_delivered(deliver(ORDER(0)));
+		assert_int_equal(smtps.n_connections, 1);
+		assert_delivered(deliver(ORDER(.host = "127.0.0.1")));
+		assert_int_equal(smtps.n_connections, 1);
+		loop_advance(st->loop, AVOIDED_MS - 1000000);
+		turns(10);
+		assert_delivered(deliver(ORDER(0)));
+		assert_int_equal(smtps.n_connections, 1);
+		loop_advance(st->loop, 1000000);
+		turns(10);
+		assert_delivered(deliver(ORDER(0)));
+		assert_int_equal(smtps.n_connections, 2);
+		assert_int_equal(st->far.n_messages, 4);
+		far_end(&smtps);
+		stage_end();
+	}
+}
+
+static void smtps_port_where_nobody_listens_means_the_other_port(void **state)
+{
+	struct far smtps;
+
+	(void)state;
+	smtps_begin(&smtps);
+	loop_io_fini(&smtps.io);
+	fd_close(&smtps.fd);
+	assert_delivered(deliver(ORDER(0)));
+	far_end(&smtps);
+	stage_end();
+}
+
+/* A whole network that is away says nothing of a port. */
+static void smtps_is_remembered_only_of_hosts_that_answer_at_all(void **state)
+{
+	struct far smtps;
+	int fd;
+
+	(void)state;
+	smtps_begin(&smtps);
+	far_say(&smtps, "CONNECT", FAR_CLOSE, 0);
+	loop_io_fini(&st->far.io);
+	fd = st->far.fd;
+	assert_int_equal(shutdown(fd, SHUT_RDWR), 0);
+	assert_deferred(deliver(ORDER(0)), "connect");
+	assert_deferred(deliver(ORDER(0)), "connect");
+	assert_int_equal(smtps.n_connections, 2);
+	far_end(&smtps);
+	loop_io_init(&st->far.io, st->loop, fd, far_on_accept, &st->far);
+	stage_end();
+}
+
+static void smtps_that_is_silent_is_given_delivery_smtps_timeout(void **state)
+{
+	struct delivery *d;
+	struct far smtps;
+
+	(void)state;
+	smtps_begin(&smtps);
+	far_say(&smtps, "", "", 0); /* to whatever */
+	d = deliver(ORDER(0));
+	UNTIL(smtps.n_connections == 1);
+	loop_advance(st->loop, 4900);
+	turns(10);
+	assert_int_equal(st->far.n_connections, 0);
+	loop_advance(st->loop, 200);
+	assert_delivered(d);
+	assert_int_equal(st->far.n_messages, 1);
+	far_end(&smtps);
+	stage_end();
+}
+
+static void smtps_first_is_for_routes_that_say_nothing(void **state)
+{
+	struct far smtps;
+
+	(void)state;
+	smtps_begin(&smtps);
+	far_say(&smtps, "CONNECT", FAR_CLOSE, 0);
+	assert_delivered(deliver(ORDER(.tls = ROUTE_TLS_NONE)));
+	assert_deferred(deliver(ORDER(.tls = ROUTE_TLS_STARTTLS)), "not offered");
+	assert_int_equal(smtps.n_connections, 0);
+	assert_deferred(deliver(ORDER(.tls = ROUTE_TLS_IMPLICIT)), "TLS"); /* and no other port */
+	assert_int_equal(smtps.n_connections, 1);
+	far_end(&smtps);
+	stage_end();
+}
+
+static void own_smtps_port_is_left_out(void **state)
+{
+	struct far smtps;
+
+	(void)state;
+	smtps_begin(&smtps);
+	stage_configure("listen = 127.0.0.1:%u submission implicit\ndelivery_port = %u\n"
+			"delivery_secure = smtps-first\ndelivery_smtps_port = %u\n",
+			smtps.port, st->far.port, smtps.port);
+	assert_delivered(deliver(ORDER(0)));
+	assert_int_equal(smtps.n_connections, 0);
+	far_end(&smtps);
+	stage_end();
+}
+
+static void delivery_secure_none_does_not_ask_for_starttls(void **state)
+{
+	(void)state;
+	stage_begin("delivery_secure = none\n");
+	far_say(&st->far, "EHLO", "250-far.test\r\n250 STARTTLS\r\n", 0);
+	assert_delivered(deliver(ORDER(0)));
+	assert_int_equal(far_count(&st->far, "STARTTLS"), 0);
+	stage_end();
+}
+
+static void trust_in_authorities_alone_needs_tls(void **state)
+{
+	struct delivery *d;
+
+	(void)state;
+	stage_begin("delivery_tls_trust = ca\n");
+	d = deliver(ORDER(0));
+	assert_deferred(d, "not offered");
+	assert_int_equal(far_count(&st->far, "MAIL"), 0);
+	far_say(&st->far, "EHLO", "250-far.test\r\n250 STARTTLS\r\n", 0);
+	far_say(&st->far, "STARTTLS", "220 go on\r\n" FAR_CLOSE, 0);
+	assert_deferred(deliver(ORDER(0)), "TLS");
+	assert_int_equal(st->far.n_connections, 2); /* not once more in the clear */
+	stage_end();
+}
+
+/* ---- AUTH ---- */
+
+#define ANN .username = "ann@isp.test", .password = "open sesame"
+
+static void offer_auth(const char *mechanisms)
+{
+	static char reply[256];
+
+	snprintf(reply, sizeof(reply), "250-far.test\r\n250-PIPELINING\r\n250 %s\r\n", mechanisms);
+	far_say(&st->far, "EHLO", reply, 0);
+}
+
+static void route_with_a_user_logs_in_with_plain(void **state)
+{
+	(void)state;
+	stage_begin("");
+	offer_auth("AUTH LOGIN PLAIN");
+	far_say(&st->far, "AUTH", "235 2.7.0 welcome\r\n", 0);
+	assert_delivered(deliver(ORDER(ANN)));
+	assert_int_equal(
+		far_count(&st->far, "AUTH PLAIN AGFubkBpc3AudGVzdABvcGVuIHNlc2FtZQ=="), 1);
+	assert_int_equal(far_count(&st->far, "AUTH"), 1);
+	stage_end();
+}
+
+static void route_with_a_user_logs_in_with_login_where_plain_is_not_offered(void **state)
+{
+	static const char *const offers[] = {"AUTH CRAM-MD5 LOGIN", "AUTH=LOGIN"};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		stage_begin("");
+		offer_auth(offers[i]);
+		far_say(&st->far, "AUTH LOGIN", "334 VXNlcm5hbWU6\r\n", 0);
+		far_say(&st->far, "YW5uQGlzcC50ZXN0", "334 UGFzc3dvcmQ6\r\n", 0);
+		far_say(&st->far, "b3BlbiBzZXNhbWU=", "235 2.7.0 welcome\r\n", 0);
+		assert_delivered(deliver(ORDER(ANN)));
+		assert_int_equal(far_count(&st->far, "b3BlbiBzZXNhbWU="), 1);
+		stage_end();
+	}
+}
+
+/* RFC 4954 4: where the initial response makes the line too long, it is sent when it is asked for. */
+static void long_password_is_said_when_it_is_asked_for(void **state)
+{
+	char password[501];
+
+	(void)state;
+	memset(password, 'x', 500);
+	password[500] = '\0';
+	stage_begin("");
+	offer_auth("AUTH PLAIN");
+	far_say(&st->far, "AUTH PLAIN ", "500 5.5.6 too long\r\n", 0);
+	far_say(&st->far, "AUTH PLAIN", "334 \r\n", 0);
+	far_say(&st->far, "AGFubgB4eHh4", "235 2.7.0 welcome\r\n", 0);
+	assert_delivered(deliver(ORDER(.username = "ann", .password = password)));
+	stage_end();
+}
+
+/* Our administrator's mistake: mail waits until it is mended. */
+static void refused_login_defers_in_the_far_ends_words(void **state)
+{
+	static const char *const replies[] = {"535 5.7.8 wrong password\r\n",
+					      "535 wrong password\r\n"};
+
+	(void)state;
+	for (size_t i = 0; i < 2; i++) {
+		struct delivery *d;
+
+		stage_begin("");
+		offer_auth("AUTH PLAIN");
+		far_say(&st->far, "AUTH", replies[i], 0);
+		d = deliver(ORDER(ANN));
+		assert_deferred(d, "wrong password");
+		assert_string_equal(d->results[0].status, "4.7.8");
+		assert_int_equal(far_count(&st->far, "MAIL"), 0);
+		stage_end();
+	}
+	stage_begin("");
+	offer_auth("AUTH LOGIN"); /* asks without end */
+	far_say(&st->far, "AUTH LOGIN", "334 VXNlcm5hbWU6\r\n", 0);
+	far_say(&st->far, "YW5u", "334 UGFzc3dvcmQ6\r\n", 0);
+	far_say(&st->far, "b3Bl", "334 UGFzc3dvcmQ6\r\n", 0);
+	assert_deferred(deliver(ORDER(ANN)), "AUTH");
+	stage_end();
+}
+
+static void user_where_no_auth_is_offered_defers(void **state)
+{
+	(void)state;
+	stage_begin("");
+	assert_deferred(deliver(ORDER(ANN)), "neither AUTH PLAIN nor AUTH LOGIN");
+	offer_auth("AUTH GSSAPI");
+	assert_deferred(deliver(ORDER(ANN)), "neither AUTH PLAIN nor AUTH LOGIN");
+	assert_int_equal(far_count(&st->far, "MAIL"), 0);
+	stage_end();
+	stage_begin("");
+	far_say(&st->far, "EHLO", "500 what?\r\n", 0);
+	assert_deferred(deliver(ORDER(ANN)), "neither AUTH PLAIN nor AUTH LOGIN");
+	stage_end();
+}
+
+static const char *own_address(void);
+
+static void password_is_never_sent_in_the_clear_unless_the_route_says_so(void **state)
+{
+	const char *address = own_address();
+	struct delivery *d;
+	struct far far;
+
+	(void)state;
+	if (address == NULL)
+		skip();
+	stage_begin("");
+	far_begin_at(&far, st->loop, address);
+	far_say(&far, "EHLO", "250-far.test\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n", 2);
+	far_say(&far, "EHLO", "250-far.test\r\n250 AUTH PLAIN\r\n", 0);
+	far_say(&far, "STARTTLS", "454 4.7.0 not now\r\n", 1);
+	far_say(&far, "STARTTLS", "220 go on\r\n" FAR_CLOSE, 1);
+	far_say(&far, "AUTH", "235 2.7.0 welcome\r\n", 0);
+	d = deliver(ORDER(ANN, .host = address, .port = far.port)); /* STARTTLS refused */
+	assert_deferred(d, "not sent in the clear");
+	assert_string_equal(d->results[0].status, "4.7.11");
+	d = deliver(ORDER(ANN, .host = address, .port = far.port)); /* handshake broken */
+	assert_deferred(d, "TLS");
+	d = deliver(ORDER(ANN, .host = address, .port = far.port)); /* STARTTLS not offered */
+	assert_deferred(d, "not sent in the clear");
+	stage_configure("listen = 127.0.0.1:1 smtp none\ndelivery_secure = none\n");
+	d = deliver(ORDER(ANN, .host = address, .port = far.port));
+	assert_deferred(d, "not sent in the clear");
+	assert_int_equal(far_count(&far, "AUTH"), 0);
+	assert_delivered(
+		deliver(ORDER(ANN, .host = address, .port = far.port, .tls = ROUTE_TLS_NONE)));
+	far_end(&far);
+	stage_end();
+}
+
+static void other_user_does_not_get_the_connection(void **state)
+{
+	(void)state;
+	stage_begin("");
+	offer_auth("AUTH PLAIN");
+	far_say(&st->far, "AUTH", "235 2.7.0 welcome\r\n", 0);
+	assert_delivered(deliver(ORDER(ANN)));
+	assert_delivered(deliver(ORDER(ANN)));
+	assert_int_equal(st->far.n_connections, 1);
+	assert_int_equal(far_count(&st->far, "AUTH"), 1);
+	assert_delivered(deliver(ORDER(0)));
+	assert_delivered(deliver(ORDER(.username = "eve", .password = "x")));
+	assert_int_equal(st->far.n_connections, 3);
+	stage_end();
+}
+
+/* ---- delivery_debug ---- */
+
+/* The log's text since log_to_memory; the caller frees it. */
+static int log_to_memory(void)
+{
+	int fd = memfd_create("log", MFD_CLOEXEC);
+
+	log_reopen(dup(fd), false, LOG_LEVEL_INFO);
+	return fd;
+}
+
+static void read_log(int fd, char *out, size_t size)
+{
+	ssize_t n = pread(fd, out, size - 1, 0);
+
+	assert_true(n >= 0);
+	out[n] = '\0';
+}
+
+static void dialogue_is_logged_without_message_and_secrets(void **state)
+{
+	static char text[65536];
+	int fd;
+
+	(void)state;
+	for (int debug = 0; debug < 2; debug++) {
+		stage_begin(debug ? "delivery_debug = yes\n" : "");
+		offer_auth("AUTH PLAIN");
+		far_say(&st->far, "AUTH", "235 2.7.0 welcome\r\n", 0);
+		fd = log_to_memory();
+		assert_delivered(deliver(ORDER(ANN)));
+		read_log(fd, text, sizeof(text));
+		if (debug) {
+			assert_non_null(strstr(text, "next_hop_dialogue"));
+			assert_non_null(strstr(text, "text=\"S: 220 far.test ESMTP\""));
+			assert_non_null(strstr(text, "text=\"C: EHLO mx.test.com\""));
+			assert_non_null(strstr(text, "text=\"S: 250-PIPELINING\""));
+			assert_non_null(strstr(text, "text=\"C: AUTH PLAIN (not shown)\""));
+			assert_non_null(strstr(text, "C: RCPT TO:<bob@far.test>"));
+			assert_non_null(strstr(text, "text=\"S: 250 2.0.0 taken\""));
+		} else {
+			assert_null(strstr(text, "next_hop_dialogue"));
+		}
+		assert_null(strstr(text, "AGFubk"));
+		assert_null(strstr(text, "sesame"));
+		assert_null(strstr(text, "Lunch"));
+		fd_close(&fd);
+		stage_end();
+	}
 }
 
 /* ---- connections that are used again ---- */
@@ -790,6 +1201,7 @@ int main(void)
 		cmocka_unit_test(loss_of_the_connection_at_any_point_defers),
 		cmocka_unit_test(reply_421_at_any_point_defers_in_its_words),
 		cmocka_unit_test(silence_at_any_point_ends_at_its_time_limit),
+		cmocka_unit_test(message_that_is_not_taken_ends_at_delivery_block_timeout),
 		cmocka_unit_test(what_is_no_reply_defers),
 		cmocka_unit_test(reply_without_end_is_given_up),
 		cmocka_unit_test(replies_that_come_unasked_are_not_counted_for_later_commands),
@@ -799,6 +1211,22 @@ int main(void)
 		cmocka_unit_test(failed_handshake_goes_on_in_the_clear_unless_tls_is_required),
 		cmocka_unit_test(starttls_that_is_required_and_not_offered_defers),
 		cmocka_unit_test(refused_starttls_goes_on_in_the_clear),
+		cmocka_unit_test(smtps_that_fails_means_the_other_port_and_is_remembered_for_a_day),
+		cmocka_unit_test(smtps_port_where_nobody_listens_means_the_other_port),
+		cmocka_unit_test(smtps_is_remembered_only_of_hosts_that_answer_at_all),
+		cmocka_unit_test(smtps_that_is_silent_is_given_delivery_smtps_timeout),
+		cmocka_unit_test(smtps_first_is_for_routes_that_say_nothing),
+		cmocka_unit_test(own_smtps_port_is_left_out),
+		cmocka_unit_test(delivery_secure_none_does_not_ask_for_starttls),
+		cmocka_unit_test(trust_in_authorities_alone_needs_tls),
+		cmocka_unit_test(route_with_a_user_logs_in_with_plain),
+		cmocka_unit_test(route_with_a_user_logs_in_with_login_where_plain_is_not_offered),
+		cmocka_unit_test(long_password_is_said_when_it_is_asked_for),
+		cmocka_unit_test(refused_login_defers_in_the_far_ends_words),
+		cmocka_unit_test(user_where_no_auth_is_offered_defers),
+		cmocka_unit_test(password_is_never_sent_in_the_clear_unless_the_route_says_so),
+		cmocka_unit_test(other_user_does_not_get_the_connection),
+		cmocka_unit_test(dialogue_is_logged_without_message_and_secrets),
 		cmocka_unit_test(connection_is_used_again_up_to_a_hundred_messages),
 		cmocka_unit_test(other_next_hop_or_policy_does_not_get_it),
 		cmocka_unit_test(idle_connection_says_quit_after_a_while),

@@ -41,6 +41,7 @@ struct order {
 	uint16_t port;
 	bool not_mx, eight_bit, utf8, no_file;
 	enum route_tls tls;
+	const char *username, *password;
 	const char *to[8]; /* else n_to recipients r0@far.test … */
 	size_t n_to;
 	struct slice content;
@@ -138,7 +139,9 @@ static inline void stage_begin(const char *more)
 	list_init(&st->remote.jobs);
 	list_init(&st->remote.sessions);
 	table_init(&st->remote.idle);
-	st->remote.tls = tls_client_create(st->loop, false, false, NULL);
+	avoided_init(&st->remote.avoided);
+	st->remote.tls = tls_client_create(
+		st->loop, false, st->settings->delivery_tls_trust == DELIVERY_TLS_TRUST_CA, NULL);
 	assert_non_null(st->remote.tls);
 	snprintf(st->path, sizeof(st->path), "/tmp/remote.%d", (int)getpid());
 	st->server = ipc_server_create(st->loop, IPC_ROLE_REMOTE, 1000, stage_handler, NULL, NULL);
@@ -163,6 +166,7 @@ static inline void stage_end(void)
 	stage_destroy_remote();
 	tls_context_destroy(st->remote.tls);
 	table_fini(&st->remote.idle);
+	avoided_fini(&st->remote.avoided);
 	for (size_t i = 0; i < st->n_deliveries; i++)
 		ipc_ask_cancel(&st->deliveries[i].ask);
 	ipc_peer_destroy(st->queued);
@@ -235,6 +239,8 @@ static inline struct delivery *deliver(const struct order *o)
 	char name[64];
 
 	assert_true(st->n_deliveries <= ANSWERS_MAX);
+	m.deliver_ask.username = slice_of_cstr(o->username ? o->username : "");
+	m.deliver_ask.password = slice_of_cstr(o->password ? o->password : "");
 	m.deliver_ask.host = slice_of_cstr(o->host ? o->host : "far.test");
 	m.deliver_ask.reverse_path =
 		slice_of_cstr(o->reverse_path ? o->reverse_path : "ann@near.test");
