@@ -6,12 +6,11 @@
 #include <string.h>
 
 #include "common/base/fd.h"
-#include "common/base/memory.h"
-#include "common/base/random.h"
 #include "common/log/log.h"
 #include "queued/attempt.h"
 #include "queued/destination.h"
 #include "queued/due.h"
+#include "queued/flow.h"
 #include "queued/message.h"
 #include "queued/queued.h"
 #include "queued/results.h"
@@ -23,16 +22,6 @@
 /* A sender with less than this part of a destination's share is let through when the share is used up. */
 #define FLOW_PART 8u
 
-/* The deliveries to one destination of one sender: a user, or else a client, or else a reverse-path. */
-struct flow {
-	struct table_node node;
-	struct destination *destination;
-	struct list turn;    /* in the destination's ring, while something waits */
-	struct list waiting; /* deliveries */
-	size_t n_held;
-	char key[];
-};
-
 static void dispatch_run(void *arg);
 static void delivery_paused(void *arg);
 
@@ -42,18 +31,9 @@ void dispatch_init(struct dispatch *d, struct queued *q)
 	list_init(&d->local.ready);
 	list_init(&d->remote.ready);
 	list_init(&d->running);
-	table_init(&d->flows);
-	random_fill(d->secret, sizeof(d->secret));
+	flows_init(&d->flows);
 	destinations_init(&d->destinations, q);
 	loop_task_init(&d->run, q->loop, dispatch_run, d);
-}
-
-static void flow_free(struct table_node *node, void *arg)
-{
-	struct dispatch *d = arg;
-
-	table_remove(&d->flows, node);
-	free(LIST_ENTRY(node, struct flow, node));
 }
 
 void dispatch_fini(struct dispatch *d)
@@ -67,64 +47,12 @@ void dispatch_fini(struct dispatch *d)
 		loop_timer_cancel(&v->pause);
 	}
 	loop_task_cancel(&d->run);
-	table_each(&d->flows, flow_free, d);
-	table_fini(&d->flows);
+	flows_fini(&d->flows);
 	destinations_fini(&d->destinations);
 	d->queued = NULL;
 }
 
-/* ---- flows ---- */
-
-static struct slice sender_of(const struct message *m, char address[IP_TEXT_MAX])
-{
-	if (m->envelope.user.n > 0)
-		return m->envelope.user;
-	if (m->envelope.client.family != 0)
-		return slice_of_cstr(ip_text(&m->envelope.client, address));
-	return m->envelope.reverse_path;
-}
-
-static struct flow *flow_of(struct dispatch *d, struct destination *to, const struct message *m, struct fault *why)
-{
-	char address[IP_TEXT_MAX], key[sizeof(to) + ENVELOPE_PATH_MAX];
-	struct slice sender = slice_head(sender_of(m, address), ENVELOPE_PATH_MAX);
-	size_t n = sizeof(to) + sender.n;
-	struct table_node *node;
-	struct flow *f;
-
-	memcpy(key, &to, sizeof(to));
-	if (sender.n > 0)
-		memcpy(key + sizeof(to), sender.p, sender.n);
-	if ((node = table_find(&d->flows, slice_of(key, n))) != NULL)
-		return LIST_ENTRY(node, struct flow, node);
-	if ((f = memory_alloc(1, sizeof(*f) + n, why)) == NULL)
-		return NULL;
-	memcpy(f->key, key, n);
-	f->destination = to;
-	list_init(&f->turn);
-	list_init(&f->waiting);
-	if (!table_insert(&d->flows, &f->node, slice_of(f->key, n))) {
-		fault_set(why, "4.3.1", "no memory for a flow");
-		free(f);
-		return NULL;
-	}
-	return f;
-}
-
-static void flow_settle(struct dispatch *d, struct flow *f)
-{
-	if (f->n_held == 0)
-		flow_free(&f->node, d);
-}
-
-/* In the schedule a flow is one of a few. */
-static unsigned flow_in_schedule(const struct dispatch *d, const struct message *m)
-{
-	char address[IP_TEXT_MAX];
-	struct slice sender = sender_of(m, address);
-
-	return (unsigned)(siphash(d->secret, sender.p, sender.n) % SCHEDULE_FLOWS);
-}
+/* ---- what waits ---- */
 
 /* In the ring when it has something to start and may. */
 static void destination_update(struct dispatch *d, struct destination *to)
@@ -248,7 +176,7 @@ static void delivery_make(struct dispatch *d, struct message *m, struct target *
 	struct fault why;
 	struct delivery *v = arena_alloc(&m->arena, sizeof(*v), &why);
 	struct destination *to = v == NULL ? NULL : destination_of(&d->destinations, targets[0], &why);
-	struct flow *f = to == NULL ? NULL : flow_of(d, to, m, &why);
+	struct flow *f = to == NULL ? NULL : flow_of(&d->flows, to, m, &why);
 
 	if (f == NULL) {
 		for (size_t i = 0; i < n; i++)
@@ -257,7 +185,7 @@ static void delivery_make(struct dispatch *d, struct message *m, struct target *
 	}
 	if (is_beyond_share(m, to, f) || !destination_admits(to, &v->probe)) {
 		delivery_park(m, to, targets, n);
-		flow_settle(d, f);
+		flow_settle(&d->flows, f);
 		return;
 	}
 	v->dispatch = d;
@@ -328,7 +256,7 @@ static void delivery_over(struct delivery *v)
 	v->destination = NULL;
 	v->message->n_deliveries--;
 	v->flow->n_held--;
-	flow_settle(v->dispatch, v->flow);
+	flow_settle(&v->dispatch->flows, v->flow);
 	to->n_held--;
 	to->n_fresh -= !is_from_line(v->message, to);
 	destination_update(v->dispatch, to);
@@ -560,7 +488,7 @@ void dispatch_bind(struct message *m)
 			one = t;
 		}
 	if (one != NULL && (to = destination_of(&d->destinations, one, &why)) != NULL)
-		schedule_bind(m->queued->schedule, m->entry, destination_group(to), flow_in_schedule(d, m));
+		schedule_bind(m->queued->schedule, m->entry, destination_group(to), flow_in_schedule(&d->flows, m));
 }
 
 /* ---- stopping ---- */

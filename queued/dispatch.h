@@ -17,11 +17,11 @@
 #include "common/event/loop.h"
 #include "common/ipc/link.h"
 #include "queued/destination.h"
+#include "queued/flow.h"
 
 struct fault;
 struct message;
 struct queued;
-struct flow;
 struct target;
 
 /* A message's recipients in one delivery: RFC 5321 4.5.3.1.8 makes every host take 100. */
@@ -32,8 +32,7 @@ struct dispatch {
 	struct queued *queued;
 	struct lane local, remote;
 	struct destinations destinations;
-	struct table flows;
-	uint8_t secret[16];
+	struct flows flows;
 	struct list running; /* deliveries that a deliverd has, or that pause */
 	struct loop_task run;
 };

@@ -129,7 +129,7 @@ static void of_idle_destinations_the_least_used_go(void **state)
 	UNTIL(w->n_answered == 3);
 	assert_int_equal(d->table.n, 2);
 	assert_int_equal(d->n_idle, 1);
-	assert_int_equal(w->q.dispatch.flows.n, 1);
+	assert_int_equal(w->q.dispatch.flows.table.n, 1);
 	destinations_touch(2 * DESTINATIONS_IDLE_MAX);
 	assert_int_equal(d->n_idle, DESTINATIONS_IDLE_MAX);
 	assert_int_equal(d->table.n, DESTINATIONS_IDLE_MAX + 1); /* and the one in use */
