@@ -77,13 +77,18 @@ $(BUILD)/t/unit/common/%_test: $(BUILD)/t/unit/common/%_test.o $(BUILD)/common.a
 # The unit tests' programs and what the other tests need built.
 FAULT_BIN := $(if $(wildcard t/fault/inject.c),$(BUILD)/t/fault/inject.so) $(if $(wildcard t/fault/spool_way.c),$(BUILD)/t/fault/spool_way)
 DIALOGUE_BIN := $(if $(wildcard t/dialogue/stage.c),$(BUILD)/t/dialogue/stage)
-tests: $(UNIT_BIN) $(FAULT_BIN) $(DIALOGUE_BIN)
+BENCH_BIN := $(if $(wildcard t/bench/fill.c),$(BUILD)/t/bench/fill)
+tests: $(UNIT_BIN) $(FAULT_BIN) $(DIALOGUE_BIN) $(BENCH_BIN)
 
 # Loaded into the daemons: without sanitizers of its own.
 $(BUILD)/t/fault/inject.so: t/fault/inject.c
 	@mkdir -p $(@D)
 	$(CC) -std=c17 -D_GNU_SOURCE $(WARN) $(CFLAGS) -fPIC -shared -o $@ $< -ldl
 $(BUILD)/t/fault/spool_way: $(BUILD)/t/fault/spool_way.o $(BUILD)/common.a
+	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_common)
+
+# Makes a spool in which many wait.
+$(BUILD)/t/bench/fill: $(BUILD)/t/bench/fill.o $(BUILD)/common.a
 	$(CC) $(ALL_CFLAGS) $(ALL_LDFLAGS) -o $@ $^ $(LIBS_common)
 
 # Plays an smtpd's peers.
