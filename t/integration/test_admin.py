@@ -207,6 +207,7 @@ def test_nobody_is_asked_for_a_password_in_vain(shared):
 
 
 def test_user_added_by_one_command_logs_in_and_gets_mail_a_second_later(empty):
+    empty.write_conf(auth_failure_wait="0s")
     empty.start()
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

@@ -92,7 +92,7 @@ def examples():
 
 def test_every_example_of_the_commands_works_as_it_stands(make_tassis):
     tassis = make_tassis(sample=False)
-    assert len(examples()) == len(listed("admin/objects.h", "V")) == 37
+    assert len(examples()) == len(listed("admin/objects.h", "V")) >= 37
     for example in examples():
         asked = [("Password", "a long password\n"), ("Once more", "a long password\n")]
         status, shown = at_terminal(tassis, shlex.split(example)[1:], asked if re.search(r"user add|user password|--user", example) else [])
