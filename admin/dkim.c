@@ -247,7 +247,7 @@ static bool look(void *arg, struct answers *answers)
 	bool all = true;
 
 	for (int i = 0; p->ok && i < PQntuples(p->rows); i++) {
-		const struct answer *a;
+		const struct answer *a = NULL;
 		struct ipc_dns_record record;
 		struct slice records;
 		bool broken = false;
