@@ -55,6 +55,15 @@ struct settings;
 	  "DOMAIN [--json]",										\
 	  "Shows all of a domain.",									\
 	  "tassis domain show example.org")								\
+	V(domain, dns,											\
+	  "DOMAIN [--json]",										\
+	  "Prints the records that the domain should have in DNS, as a zone file.",			\
+	  "tassis domain dns example.org")								\
+	V(domain, check,										\
+	  "DOMAIN [--json]",										\
+	  "Compares them with what DNS says now, and says the mend of each that is wrong; then the "	\
+	  "exit status is 1.",										\
+	  "tassis domain check example.org || true")							\
 	V(user, add,											\
 	  "ADDRESS [--password-stdin] [--password-hash HASH] [--no-password] [--quota SIZE|none] "	\
 	  "[--quota-messages NUMBER|none] [--folder PATH] [--send-as ADDRESS…] [--no-mailboxes] "	\
