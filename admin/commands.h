@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+#include "admin/queue_verbs.h"
+
 struct settings;
 
 #define SETUP_USAGE                                                                                                  \
@@ -17,7 +19,7 @@ struct settings;
 	C(check, false, "[--json]", "Looks for what is wrong with main.conf, folders, ports, certificate, database and DNS.") \
 	C(config, false, "[-n | NAME | --template | --mdoc | --mdoc-log | --mdoc-commands]", "Shows all settings, what differs (-n), or one.") \
 	C(status, true, "", "Shows the processes.")                                                                  \
-	C(queue, true, "list [--json] | show [--json] ID | flush [DOMAIN]", "Shows what waits; makes it due at once.")     \
+	C(queue, true, QUEUE_USAGE, "Shows what waits, and steers it.")                                                    \
 	C(explain, true, "[--json] ADDRESS", "Shows every row and setting that decides what happens to mail for it, from it and by it.") \
 	C(schema, true, "upgrade [--from DIR] | status [--from DIR] | compat [--from DIR]", \
 	  "Brings the database's schema up to date, says how it stands, or adds the views of netty-smtp-server.") \

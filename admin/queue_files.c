@@ -115,7 +115,7 @@ static bool name_read(const struct names *names, const struct name *name, int sp
 		return false;
 	ok = fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && spool_summary_read(fd, slice_of_cstr(name->id), &s, &why);
 	if (ok)
-		fn(arg, &s, (uint64_t)(st.st_mtime < 0 ? 0 : st.st_mtime) * 1000000);
+		fn(arg, &s, (uint64_t)(st.st_mtime < 0 ? 0 : st.st_mtime) * 1000000, (st.st_mode & SPOOL_HELD_MODE) != 0);
 	else if (strncmp(path, "queue/", 6) == 0)
 		(void)fprintf(stderr, "tassis queue: %s: %s\n", path, why.text);
 	spool_summary_fini(&s);
@@ -123,21 +123,33 @@ static bool name_read(const struct names *names, const struct name *name, int sp
 	return ok;
 }
 
+static int spool_open(const struct settings *settings, struct fault *why)
+{
+	char path[4096];
+	int spool;
+
+	if (!slice_cstr(settings->spool_dir, path, sizeof(path), why))
+		return -1;
+	if ((spool = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0)
+		fault_errno(why, "4.3.0", "cannot open %s", path);
+	return spool;
+}
+
+static bool spool_read(struct names *names, int spool, struct fault *why)
+{
+	return folders_read(names, spool, "incoming", why) && folders_read(names, spool, "queue", why);
+}
+
 bool queue_files_each(const struct settings *settings, struct slice id, queue_file_fn *fn, void *arg, struct fault *why)
 {
 	struct names names = {0};
-	char path[4096];
 	size_t n = 0;
-	int spool = -1;
+	int spool = spool_open(settings, why);
 	bool ok = false;
 
-	if (!slice_cstr(settings->spool_dir, path, sizeof(path), why))
+	if (spool < 0)
 		return false;
-	if ((spool = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)) < 0) {
-		fault_errno(why, "4.3.0", "cannot open %s", path);
-		return false;
-	}
-	if (!folders_read(&names, spool, "incoming", why) || !folders_read(&names, spool, "queue", why))
+	if (!spool_read(&names, spool, why))
 		goto out;
 	if (names.n > 0)
 		qsort(names.p, names.n, sizeof(*names.p), name_compare);
@@ -152,4 +164,36 @@ out:
 	free(names.folders);
 	fd_close(&spool);
 	return ok;
+}
+
+/* A message goes from incoming/ to queue/, never back; so what is in neither is gone. */
+static int name_open(const struct names *names, const struct name *name, int spool)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", names->folders[name->folder], name->id);
+	return openat(spool, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+}
+
+int queue_file_open(const struct settings *settings, struct slice id, struct fault *why)
+{
+	struct names names = {0};
+	char path[128];
+	int spool = spool_open(settings, why), fd = -1;
+
+	if (spool < 0)
+		return -1;
+	(void)snprintf(path, sizeof(path), "queue/%c/%.*s", spool_id_hash(id), SLICE_PRINTF(id));
+	if ((fd = openat(spool, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)) >= 0 || !spool_read(&names, spool, why))
+		goto out;
+	for (size_t i = 0; i < names.n && fd < 0; i++)
+		if (slice_equal(id, slice_of_cstr(names.p[i].id)))
+			fd = name_open(&names, &names.p[i], spool);
+	if (fd < 0)
+		fault_set(why, "5.3.0", "there is no message %.*s", SLICE_PRINTF(id));
+out:
+	free(names.p);
+	free(names.folders);
+	fd_close(&spool);
+	return fd;
 }

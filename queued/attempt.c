@@ -13,6 +13,7 @@
 #include "queued/record.h"
 #include "queued/results.h"
 #include "queued/routing.h"
+#include "queued/steer.h"
 
 /* ---- beginning ---- */
 
@@ -53,7 +54,11 @@ void attempt_begin(struct message *m)
 		if (!recipient_begin(m, &m->recipients[i], &why))
 			log_event(deferred, F_ID(message_id(m)), F_SLICE(to, m->recipients[i].forward_path), F_FAULT(&why));
 	m->step = MESSAGE_ROUTING;
-	routing_begin(m);
+	if (m->returned) {
+		steer_return(m);
+		attempt_routed(m);
+	} else
+		routing_begin(m);
 }
 
 void attempt_routed(struct message *m)
@@ -286,6 +291,7 @@ static void message_close(struct message *m)
 void attempt_recorded(struct message *m)
 {
 	struct queued *q = m->queued;
+	struct steer_job *later;
 
 	if (m->step != MESSAGE_CLOSING) {
 		if (place_is_queue(m->place))
@@ -301,7 +307,10 @@ void attempt_recorded(struct message *m)
 	else
 		schedule_wait(q->schedule, m->entry, m->next_due_s);
 	queued_set_timer(q);
+	later = m->later;
+	m->later = NULL;
 	queued_retire(m);
+	steer_later(later);
 }
 
 void attempt_postpone(struct message *m)

@@ -54,6 +54,19 @@ void destinations_fini(struct destinations *d)
 	d->queued = NULL;
 }
 
+/* ---- what it said last ---- */
+
+void destination_said(struct destination *to, const struct target *t)
+{
+	char status[sizeof(to->why.status)];
+
+	if (!slice_cstr(t->status, status, sizeof(status), NULL))
+		status[0] = '\0';
+	fault_set(&to->why, status, "%.*s", SLICE_PRINTF(t->reply));
+	if (!slice_cstr(slice_head(t->by, sizeof(to->by) - 1), to->by, sizeof(to->by), NULL))
+		to->by[0] = '\0';
+}
+
 /* ---- finding ---- */
 
 static void wake(void *arg)

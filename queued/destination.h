@@ -59,7 +59,7 @@ struct destination {
 	bool failing, probing;
 	uint32_t failing_since_s, probe_s;
 	uint64_t period_ms;
-	struct fault why;    /* why it was not reached last; by: who said so */
+	struct fault why;    /* its last answer, or why it was not reached; by: who said so */
 	char by[256];
 	struct loop_timer wake; /* its line may move */
 };
@@ -96,6 +96,8 @@ size_t destination_window(const struct destination *to);
 bool destination_admits(struct destination *to, bool *probe);
 /* What came of one that was begun, which is not under way any more. False: it fails from here on, what waits for it does so in line. */
 bool destination_unreachable(struct destination *to, bool probe, const struct fault *why, struct slice by);
+/* What came of t, one of its targets: its last answer, for people. */
+void destination_said(struct destination *to, const struct target *t);
 /* It took something, or said why not; refused: by 421, or the connection broke. */
 void destination_reached(struct destination *to, bool refused);
 /* The probe came to nothing (our own daemon died, we stop). */

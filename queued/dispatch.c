@@ -311,6 +311,7 @@ static void delivery_learn(struct delivery *v, const struct ipc_message *answer)
 			t = v->targets[i];
 	if (t->state == TARGET_DEFERRED)
 		refused = slice_starts(t->reply, SLICE("421")) || slice_starts(t->status, SLICE("4.4."));
+	destination_said(to, t);
 	if (!answer->deliver_answer.unreachable || t->state != TARGET_DEFERRED) {
 		destination_reached(to, refused);
 		return;

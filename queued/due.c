@@ -125,6 +125,18 @@ void due_returned(struct queued *q, uint32_t group)
 	due_update(to);
 }
 
+void due_take_up(struct queued *q, uint32_t n)
+{
+	struct destination *to = schedule_group_owner(q->schedule, schedule_group(q->schedule, n));
+
+	schedule_take(q->schedule, n);
+	if (to != NULL) {
+		to->n_out++;
+		due_update(to);
+	}
+	load_begin(q, n);
+}
+
 void due_line_up(struct due *d, struct message *m)
 {
 	struct queued *q = d->queued;

@@ -37,5 +37,7 @@ void due_stop(struct due *d);
 void due_update(struct destination *to);
 /* m, whose entry is taken, stands in the line of the one destination that it is bound to; it is worked at no more. Without memory it waits a minute. */
 void due_line_up(struct due *d, struct message *m);
+/* n goes at once, wherever it stands, past all limits: the caller sees to them. */
+void due_take_up(struct queued *q, uint32_t n);
 /* What had left the line of group is worked at no more. 0 is none. */
 void due_returned(struct queued *q, uint32_t group);

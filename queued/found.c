@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/base/buf.h"
@@ -66,6 +67,7 @@ void found_take(struct found *f, int spool, place p, bool is_dead, bool check)
 	char path[PLACE_PATH_SIZE];
 	struct fault why = {0};
 	int fd = openat(spool, place_path(p, id, path), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+	struct stat st;
 	bool begun;
 
 	if (fd < 0) {
@@ -84,6 +86,7 @@ void found_take(struct found *f, int spool, place p, bool is_dead, bool check)
 			set_aside_or_remove(f, spool, p, begun, &why);
 		return;
 	}
+	f->held = fstat(fd, &st) == 0 && (st.st_mode & SPOOL_HELD_MODE) != 0;
 	fd_close(&fd);
 	if (place_move_to_queue(spool, p, id))
 		f->fate = FOUND_TAKEN;

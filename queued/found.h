@@ -22,6 +22,7 @@ struct found {
 	char id[SPOOL_ID_LENGTH + 1];
 	enum found_fate fate;
 	uint32_t due_s;    /* its mtime: in queue/, when it is due */
+	bool held;         /* its mode says so */
 	struct fault *why; /* of the heap, its holder's; NULL also when there was no memory for it */
 };
 

@@ -133,7 +133,7 @@ bool schedule_line_up(struct schedule *s, uint32_t n, uint32_t deadline_s)
 	struct group *g = group_of(s, e->group);
 	struct heap *flow;
 
-	if (g == NULL || (g->flows == NULL && (g->flows = memory_alloc(SCHEDULE_FLOWS, sizeof(*g->flows), NULL)) == NULL))
+	if (g == NULL || (e->flags & SCHEDULE_HELD) != 0 || (g->flows == NULL && (g->flows = memory_alloc(SCHEDULE_FLOWS, sizeof(*g->flows), NULL)) == NULL))
 		return false;
 	flow = &g->flows[flow_of(e)];
 	if (!heap_reserve(flow, flow->n + 1))

@@ -86,7 +86,8 @@ static bool load_begin_attempt(struct load_job *job, struct fault *why)
 		message_destroy(m);
 		return false;
 	}
-	schedule_set_flags(q->schedule, job->entry, 0);
+	m->returned = (schedule_flags(q->schedule, job->entry) & SCHEDULE_RETURNED) != 0;
+	schedule_set_flags(q->schedule, job->entry, schedule_flags(q->schedule, job->entry) & SCHEDULE_HELD);
 	attempt_begin(m);
 	return true;
 }

@@ -8,6 +8,7 @@
 #include "common/event/loop.h"
 #include "queued/queued.h"
 #include "queued/record.h"
+#include "queued/steer.h"
 
 #define MESSAGE_MAGIC 0x6d657373u
 #define LINES_MAX ((size_t)64 << 20)
@@ -69,6 +70,7 @@ void message_destroy(struct message *m)
 	list_remove(&m->unanswered);
 	list_remove(&m->routing);
 	loop_timer_cancel(&m->record_again);
+	steer_drop(m->later);
 	buf_fini(&m->lines);
 	arena_reset(&m->arena);
 	free(m);

@@ -117,6 +117,8 @@ struct message {
 	struct record_job *record;
 	bool record_move, record_end;
 	bool ended;    /* the attempt's end is on the way to the file: nothing is added any more */
+	bool returned;   /* to its sender, by the administrator: no delivery is tried */
+	struct steer_job *later; /* what the administrator wants done when the attempt has ended (steer.h), or NULL */
 	bool given_back; /* the attempt was broken off by a stop: due at once */
 	uint32_t line;   /* the group whose line it came from (due.h); 0: it is fresh */
 	bool parked;     /* a destination does not take it now: targets stay open */

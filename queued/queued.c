@@ -15,6 +15,7 @@
 #include "queued/load.h"
 #include "queued/message.h"
 #include "queued/notice.h"
+#include "queued/stats.h"
 
 #define POOL_THREADS 8u
 #define POOL_WAITING_MAX 4096u
@@ -97,6 +98,8 @@ static void parts_init(struct queued *q)
 	due_init(&q->due, q);
 	scan_init(&q->scan, q);
 	maildrop_init(&q->maildrop, q);
+	control_init(&q->control);
+	steer_init(&q->steer);
 	spool_id_source_init(&q->ids, q->settings->hostname, ID_WORKER);
 }
 
@@ -225,8 +228,12 @@ void queued_handle(void *arg, struct ipc_request *request, const struct ipc_mess
 		control_show(q, request, m);
 	else if (m->type == IPC_TYPE_queue_flush_ask)
 		control_flush(q, request, m);
+	else if (m->type == IPC_TYPE_queue_steer_ask)
+		steer_ask(q, request, m);
+	else if (m->type == IPC_TYPE_queue_stats_ask)
+		stats_ask(q, request, m);
 	else if (m->type == IPC_TYPE_control_ask)
-		control_status(q, request, m);
+		control_verb(q, request, m);
 	else {
 		fault_set(&why, "5.5.1", "queued does not answer that");
 		ipc_answer_fault(request, &why);
@@ -272,7 +279,7 @@ static void end_check(void *arg)
 	struct queued *q = arg;
 
 	if (!q->stopping || q->ended || q->n_active > 0 || q->n_loading > 0 || q->scan.n_under_way > 0 ||
-	    !maildrop_is_idle(&q->maildrop))
+	    !steer_is_idle(&q->steer) || !maildrop_is_idle(&q->maildrop))
 		return;
 	files_sync_now(&q->files);
 	if (!files_is_idle(&q->files))
@@ -307,6 +314,8 @@ void queued_destroy(struct queued *q)
 	while (!list_empty(&q->active))
 		active_free(LIST_ENTRY(list_first(&q->active), struct message, node));
 	table_fini(&q->active_by_id);
+	control_fini(&q->control);
+	steer_fini(&q->steer);
 	scan_fini(&q->scan);
 	loop_timer_cancel(&q->patience);
 	due_fini(&q->due);

@@ -2,7 +2,8 @@
  * Touches: the spool below its descriptor; asks lookupd, local and remote; answers smtpd and admin programs. No network, no database.
  *
  * Files in reading order: intake (a message comes), routing, dispatch, results, attempt (what one attempt at a message is), record and notice (what it
- * leaves), schedule, destination, due and load (when it is due again), scan (what others left), maildrop (what users left), control (the administrator). */
+ * leaves), schedule, destination, due and load (when it is due again), scan (what others left), maildrop (what users left), control, stats and steer (the
+ * administrator). */
 #pragma once
 
 #include <stdbool.h>
@@ -18,6 +19,7 @@
 #include "common/event/pool.h"
 #include "common/ipc/link.h"
 #include "common/spool/id.h"
+#include "queued/control.h"
 #include "queued/dispatch.h"
 #include "queued/due.h"
 #include "queued/files.h"
@@ -25,6 +27,7 @@
 #include "queued/routing.h"
 #include "queued/scan.h"
 #include "queued/schedule.h"
+#include "queued/steer.h"
 
 struct fault;
 struct message;
@@ -52,6 +55,8 @@ struct queued {
 	struct due due;
 	struct scan scan;
 	struct maildrop maildrop;
+	struct control control;
+	struct steer steer;
 	struct spool_id_source ids;
 
 	struct list active;     /* messages worked at, bounded by queue_active_max and ACTIVE_BYTES_MAX */

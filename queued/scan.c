@@ -6,11 +6,13 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/base/fd.h"
 #include "common/base/memory.h"
 #include "common/base/number.h"
 #include "common/log/log.h"
+#include "common/spool/file.h"
 #include "queued/files.h"
 #include "queued/found.h"
 #include "queued/queued.h"
@@ -28,6 +30,7 @@ struct scan_job {
 	unsigned tries;  /* left, while the folder is locked */
 	uint32_t now_s;
 	bool first;
+	bool adopted;    /* of queue/: what is not known came from another host's spool */
 	bool check;      /* contents too */
 	int folder;      /* open, and locked when its worker is dead */
 	bool is_dead;
@@ -44,7 +47,8 @@ struct folders_job {
 	struct file_job j;
 	struct queued *queued;
 	int spool;
-	bool first; /* those of queue/ too */
+	bool first;   /* those of queue/ too */
+	bool adopted; /* those of queue/ alone */
 	place *places;
 	size_t n, capacity;
 	bool failed;
@@ -101,6 +105,7 @@ static bool found_add(struct scan_job *job, struct slice id, const struct stat *
 	job->found = row;
 	f = &row[job->n++];
 	*f = (struct found){.due_s = st->st_mtime < 0 ? 0 : (uint32_t)(st->st_mtime < UINT32_MAX ? st->st_mtime : UINT32_MAX)};
+	f->held = (st->st_mode & SPOOL_HELD_MODE) != 0;
 	return slice_cstr(id, f->id, sizeof(f->id), &job->why);
 }
 
@@ -203,12 +208,13 @@ static void entry_add(struct scan_job *job, const struct found *f, uint32_t due_
 {
 	struct queued *q = job->queued;
 	struct slice id = slice_of_cstr(f->id);
+	unsigned flags = (q->unclean || job->adopted) && place_is_queue(job->place) ? SCHEDULE_UNCHECKED : 0;
 	struct fault why;
 	uint32_t n;
 
 	if (schedule_find(q->schedule, id) != SCHEDULE_NONE)
 		return;
-	if (schedule_add(q->schedule, id, q->unclean && job->first && place_is_queue(job->place) ? SCHEDULE_UNCHECKED : 0, &n, &why))
+	if (schedule_add(q->schedule, id, flags | (f->held ? SCHEDULE_HELD : 0u), &n, &why))
 		schedule_wait(q->schedule, n, due_s);
 	else
 		log_event(spool_failed, F_ID(id), F_FAULT(&why));
@@ -273,10 +279,40 @@ static void lost_again(struct scan_job *job)
 	loop_timer_set(&s->lost_soon, LOST_AFTER_MS * (LOST_TRIES - job->tries + 2));
 }
 
+/* In the pool. One that is not known now, and was listed before, may have been delivered and removed in between. */
+static void adopted_look(struct file_job *j)
+{
+	struct scan_job *job = (struct scan_job *)j;
+	char path[PLACE_PATH_SIZE];
+	struct stat st;
+	size_t n = 0;
+
+	for (size_t i = 0; i < job->n; i++)
+		if (fstatat(job->spool, place_path(job->place, slice_of_cstr(job->found[i].id), path), &st, AT_SYMLINK_NOFOLLOW) == 0)
+			job->found[n++] = job->found[i];
+	job->n = n;
+}
+
+static void adopted_done(struct file_job *j)
+{
+	struct scan_job *job = (struct scan_job *)j;
+
+	for (size_t i = 0; i < job->n; i++)
+		entry_add(job, &job->found[i], job->found[i].due_s);
+	if (job->n > 0)
+		log_event(adopted, F_NUMBER(messages, job->n));
+	job_end(job);
+}
+
 static void scan_listed(struct file_job *j)
 {
 	struct scan_job *job = (struct scan_job *)j;
 
+	if (job->adopted) {
+		forget_known(job);
+		files_submit(&job->queued->files, &job->j, adopted_look, adopted_done);
+		return;
+	}
 	if (place_is_queue(job->place)) {
 		for (size_t i = 0; i < job->n; i++)
 			entry_add(job, &job->found[i], job->found[i].due_s);
@@ -304,6 +340,19 @@ static struct scan_job *job_create(struct queued *q, place p, struct fault *why)
 	job->folder = -1;
 	q->scan.n_under_way++;
 	return job;
+}
+
+static void scan_adopted_folder(struct queued *q, place p)
+{
+	struct fault why;
+	struct scan_job *job = job_create(q, p, &why);
+
+	if (job == NULL) {
+		log_event(spool_failed, F_FAULT(&why));
+		return;
+	}
+	job->adopted = true;
+	files_submit(&q->files, &job->j, scan_list, scan_listed);
 }
 
 static void scan_folder(struct queued *q, place p, unsigned tries, bool first)
@@ -391,6 +440,10 @@ static void folders_work(struct file_job *j)
 {
 	struct folders_job *job = (struct folders_job *)j;
 
+	if (job->adopted) {
+		job->failed = !names_list(job, "queue", queue_place);
+		return;
+	}
 	job->failed = !names_list(job, "incoming", worker_place) || !place_add(job, PLACE_NOTICES) ||
 		      (job->first && !names_list(job, "queue", queue_place));
 }
@@ -402,20 +455,25 @@ static void folders_done(struct file_job *j)
 
 	if (job->failed)
 		log_event(spool_failed, F_FAULT(&job->why));
-	for (size_t i = 0; i < job->n; i++)
-		scan_folder(q, job->places[i], 0, job->first);
+	for (size_t i = 0; i < job->n; i++) {
+		if (job->adopted)
+			scan_adopted_folder(q, job->places[i]);
+		else
+			scan_folder(q, job->places[i], 0, job->first);
+	}
 	if (--q->scan.n_under_way == 0)
 		q->scan.first = false;
 	free(job->places);
 	free(job);
 }
 
-static void scan_folders(struct scan *s, bool first)
+static void scan_folders(struct scan *s, bool first, bool adopted)
 {
 	struct fault why;
 	struct folders_job *job = memory_alloc(1, sizeof(*job), &why);
 
-	loop_timer_set(&s->minute, SCAN_EVERY_MS);
+	if (!adopted)
+		loop_timer_set(&s->minute, SCAN_EVERY_MS);
 	if (job == NULL) {
 		log_event(spool_failed, F_FAULT(&why));
 		return;
@@ -423,19 +481,42 @@ static void scan_folders(struct scan *s, bool first)
 	job->queued = s->queued;
 	job->spool = s->queued->spool;
 	job->first = first;
+	job->adopted = adopted;
 	s->n_under_way++;
 	files_submit(&s->queued->files, &job->j, folders_work, folders_done);
 }
 
 /* ---- when ---- */
 
+/* `tassis queue adopt` leaves this file while it works, locked: it may die before it has told us. */
+static bool is_adopting(const struct queued *q)
+{
+	int fd = openat(q->queue, SPOOL_ADOPTING, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+	if (fd < 0)
+		return false;
+	if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+		(void)unlinkat(q->queue, SPOOL_ADOPTING, 0);
+	fd_close(&fd);
+	return true;
+}
+
+void scan_adopted(struct scan *s)
+{
+	if (!s->queued->stopping)
+		scan_folders(s, false, true);
+}
+
 static void scan_minute(void *arg)
 {
 	struct scan *s = arg;
 
+	if (!s->first && is_adopting(s->queued))
+		scan_adopted(s);
+
 	/* The one before may take longer than a minute on a slow disk: then this one is left out. */
 	if (s->n_under_way == 0)
-		scan_folders(s, false);
+		scan_folders(s, false, false);
 	else
 		loop_timer_set(&s->minute, SCAN_EVERY_MS);
 	if (!s->first)
@@ -480,7 +561,7 @@ void scan_init(struct scan *s, struct queued *q)
 void scan_start(struct scan *s)
 {
 	s->first = true;
-	scan_folders(s, true);
+	scan_folders(s, true, false);
 }
 
 void scan_stop(struct scan *s)

@@ -35,6 +35,8 @@ void scan_init(struct scan *s, struct queued *q);
 void scan_fini(struct scan *s);
 /* Reads the whole spool; `scanned` is logged at its end. */
 void scan_start(struct scan *s);
+/* Messages of another host's spool stand in queue/: those that are not known are taken up. */
+void scan_adopted(struct scan *s);
 /* The connection to smtpd `worker` has ended. Its folder is looked at shortly after, and some more times while it is locked still. */
 void scan_worker_lost(struct scan *s, unsigned worker);
 /* Takes over the file id of smtpd `worker`, which lives and has committed it, if it is there. The

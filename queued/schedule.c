@@ -119,6 +119,8 @@ void schedule_wait(struct schedule *s, uint32_t n, uint32_t due_s)
 	if (e->place != 0)
 		e->flags |= FLAG_WANTED;
 	schedule_take(s, n);
+	if ((e->flags & SCHEDULE_HELD) != 0)
+		return;
 	e->due_s = due_s;
 	heap_add(s, &s->moments, n);
 }

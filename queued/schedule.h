@@ -23,6 +23,9 @@ struct schedule;
 
 enum schedule_flag {
 	SCHEDULE_UNCHECKED = 1, /* its content's CRC is to be checked before first use (after an unclean stop) */
+	SCHEDULE_HELD = 2,      /* it waits for no moment and stands in no line, whatever schedule_wait says of it (steer.h) */
+	SCHEDULE_STEERED = 4,   /* the administrator's hand is on it */
+	SCHEDULE_RETURNED = 8,  /* the attempt that begins with it is its return to the sender */
 };
 
 /* An empty schedule; the caller owns it. Fails: temporary. */

@@ -46,11 +46,12 @@ static void put_time(struct buf *out, uint64_t wall_us)
 		   months + 3 * tm.tm_mon, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
 }
 
-/* A star stands behind the id of a message that is being delivered. */
+/* A star stands behind the id of a message that is being delivered, an exclamation mark behind one that is held. */
 static void put_entry(struct listing *l, const struct ipc_queue_entry *e)
 {
 	put_clean(&l->out, e->id);
-	buf_printf(&l->out, "%c %8" PRIu64 " ", e->next_attempt_us == 0 ? '*' : ' ', e->size_bytes);
+	buf_printf(&l->out, "%c %8" PRIu64 " ", e->held ? '!' : e->next_attempt_us == 0 ? '*' : ' ',
+		   e->size_bytes);
 	put_time(&l->out, e->received_us);
 	buf_append_cstr(&l->out, "  ");
 	if (e->reverse_path.n == 0)
@@ -130,11 +131,10 @@ static bool page(struct listing *l, char after[SPOOL_ID_LENGTH + 1], bool *last,
 	}
 	if (ok) {
 		*last = answer.queue_list_answer.last;
+		ok = slice_cstr(answer.queue_list_answer.next, after, SPOOL_ID_LENGTH + 1, why);
 		entries = answer.queue_list_answer.entries;
-		while (ok && ipc_next_queue_entry(&entries, &e, &broken)) {
+		while (ok && ipc_next_queue_entry(&entries, &e, &broken))
 			show(l, &e);
-			ok = slice_cstr(e.id, after, SPOOL_ID_LENGTH + 1, why);
-		}
 	}
 	buf_fini(&frame);
 	return ok;

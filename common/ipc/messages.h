@@ -113,14 +113,24 @@
 #define IPC_CONTROL_ASK(F) F(text, verb, 64) F(text, argument, 4096)
 /* text: for people, any number of lines. refused: it was not done, text says why. */
 #define IPC_CONTROL_ANSWER(F) F(octets, text, 1u << 20) F(flag, refused)
-/* Waiting messages behind the place after (an id, "" from the start), at most max of them: queue_entry records. last: the list ends here. */
-#define IPC_QUEUE_LIST_ASK(F) F(text, after, 32) F(u32, max)
-#define IPC_QUEUE_LIST_ANSWER(F) F(octets, entries, IPC_LIST_MAX) F(flag, last)
+/* Of at most max messages behind the place after (an id, "" from the start) those that to, from, domain, before_us (spool/filter.h) and held (enum
+ * queue_held) let through: queue_entry records. next: the place behind which to ask on. last: the list ends here. */
+#define IPC_QUEUE_LIST_ASK(F) \
+	F(text, after, 32) F(u32, max) F(text, to, IPC_PATH_MAX) F(text, from, IPC_PATH_MAX) F(text, domain, IPC_HOST_MAX) \
+	F(u64, before_us) F(u8, held)
+#define IPC_QUEUE_LIST_ANSWER(F) F(octets, entries, IPC_LIST_MAX) F(text, next, 32) F(flag, last)
 #define IPC_QUEUE_SHOW_ASK(F) F(text, id, 32)
-/* recipients: queue_recipient records. */
+/* recipients: queue_recipient records. attempts: the latest queue_attempt records that there is room for, in their order. */
 #define IPC_QUEUE_SHOW_ANSWER(F) \
 	F(u64, received_us) F(u64, next_attempt_us) F(u64, size_bytes) F(text, reverse_path, IPC_PATH_MAX) \
-	F(octets, recipients, IPC_LIST_MAX)
+	F(octets, recipients, IPC_LIST_MAX) F(flag, held) F(octets, attempts, 1u << 20)
+/* verb (enum queue_verb) is done to messages: queue_id records. who: whom the log shall name. */
+#define IPC_QUEUE_STEER_ASK(F) F(u8, verb) F(text, who, 64) F(octets, ids, 65536)
+/* n_under_way: being delivered now; it is done when that attempt has ended. refused: queue_refusal records of the others. */
+#define IPC_QUEUE_STEER_ANSWER(F) F(u32, n_done) F(u32, n_under_way) F(octets, refused, IPC_LIST_MAX)
+/* By destination, those with most messages first, at most max: queue_destination records. more: there are others. */
+#define IPC_QUEUE_STATS_ASK(F) F(u32, max)
+#define IPC_QUEUE_STATS_ANSWER(F) F(u64, waiting) F(u64, held) F(u64, active) F(octets, destinations, IPC_LIST_MAX) F(flag, more)
 /* Messages are due at once: all, or those for one domain. The answer is done, with their number. */
 #define IPC_QUEUE_FLUSH_ASK(F) F(text, domain, IPC_HOST_MAX)
 
@@ -170,7 +180,11 @@
 	M(83, queue_list_answer, QUEUED, ADMIN, IPC_QUEUE_LIST_ANSWER) \
 	M(84, queue_show_ask, ADMIN, QUEUED, IPC_QUEUE_SHOW_ASK) \
 	M(85, queue_show_answer, QUEUED, ADMIN, IPC_QUEUE_SHOW_ANSWER) \
-	M(86, queue_flush_ask, ADMIN, QUEUED, IPC_QUEUE_FLUSH_ASK)
+	M(86, queue_flush_ask, ADMIN, QUEUED, IPC_QUEUE_FLUSH_ASK) \
+	M(87, queue_steer_ask, ADMIN, QUEUED, IPC_QUEUE_STEER_ASK) \
+	M(88, queue_steer_answer, QUEUED, ADMIN, IPC_QUEUE_STEER_ANSWER) \
+	M(89, queue_stats_ask, ADMIN, QUEUED, IPC_QUEUE_STATS_ASK) \
+	M(90, queue_stats_answer, QUEUED, ADMIN, IPC_QUEUE_STATS_ANSWER)
 
 /* Where one recipient's mail goes; several where an alias is a list. kind: enum route_kind. forward_path: the recipient's own, after aliases.
  * LOCAL: folder (a Maildir below mail_dir) and the mailbox in it ("" and "inbox": its root), with the user's quota (0: none). REMOTE: host, port, mx (host is a
@@ -191,7 +205,7 @@
 	F(u16, type) F(u16, preference) F(ip, address) F(text, name, IPC_HOST_MAX) F(octets, data, 65535)
 #define IPC_QUEUE_ENTRY(F) \
 	F(text, id, 32) F(u64, received_us) F(u64, next_attempt_us) F(u64, size_bytes) F(text, reverse_path, IPC_PATH_MAX) \
-	F(u32, n_recipients) F(text, first_recipient, IPC_PATH_MAX) F(text, reason, IPC_REPLY_MAX)
+	F(u32, n_recipients) F(text, first_recipient, IPC_PATH_MAX) F(text, reason, IPC_REPLY_MAX) F(flag, held)
 /* state: enum deliver_outcome; n_attempts so far, the last at last_attempt_us with the far end's words. */
 #define IPC_QUEUE_RECIPIENT(F) \
 	F(text, forward_path, IPC_PATH_MAX) F(u8, state) F(u32, n_attempts) F(u64, last_attempt_us) F(text, status, 12) \
@@ -200,6 +214,18 @@
 /* ed25519: else RSA. */
 #define IPC_DKIM_SELECTOR(F) F(text, selector, IPC_HOST_MAX) F(flag, ed25519)
 
+/* outcome: enum deliver_outcome. */
+#define IPC_QUEUE_ATTEMPT(F) \
+	F(text, forward_path, IPC_PATH_MAX) F(u64, at_us) F(u8, outcome) F(text, status, 12) F(text, reply, IPC_REPLY_MAX) \
+	F(text, host, IPC_HOST_MAX)
+#define IPC_QUEUE_ID(F) F(text, id, 32)
+#define IPC_QUEUE_REFUSAL(F) F(text, id, 32) F(fault, why)
+/* name empty: those of which it is not known yet, or that go to several. oldest_us: when its oldest message came. failing: no host of it can be used; next_us: the next
+ * attempt at that. reply: its last answer, or ours for it. by: who said it. */
+#define IPC_QUEUE_DESTINATION(F) \
+	F(text, name, IPC_HOST_MAX) F(u64, waiting) F(u64, oldest_us) F(u32, under_way) F(flag, failing) F(u64, next_us) \
+	F(text, reply, IPC_REPLY_MAX) F(text, by, IPC_HOST_MAX)
+
 #define IPC_RECORDS(R) \
 	R(dkim_selector, IPC_DKIM_SELECTOR) \
 	R(route_target, IPC_ROUTE_TARGET) \
@@ -207,7 +233,11 @@
 	R(deliver_result, IPC_DELIVER_RESULT) \
 	R(dns_record, IPC_DNS_RECORD) \
 	R(queue_entry, IPC_QUEUE_ENTRY) \
-	R(queue_recipient, IPC_QUEUE_RECIPIENT)
+	R(queue_recipient, IPC_QUEUE_RECIPIENT) \
+	R(queue_attempt, IPC_QUEUE_ATTEMPT) \
+	R(queue_id, IPC_QUEUE_ID) \
+	R(queue_refusal, IPC_QUEUE_REFUSAL) \
+	R(queue_destination, IPC_QUEUE_DESTINATION)
 
 /* The small numbers that fields hold. A receiver refuses what is not among them. */
 enum rcpt_kind {
@@ -227,5 +257,7 @@ enum dns_outcome {
 	DNS_NO_NAME,  /* the name does not exist */
 	DNS_FAILED,   /* no answer, or SERVFAIL: temporary */
 };
+enum queue_held { QUEUE_HELD_OR_NOT, QUEUE_HELD, QUEUE_NOT_HELD };
+enum queue_verb { QUEUE_HOLD, QUEUE_RELEASE, QUEUE_DELETE, QUEUE_RETRY, QUEUE_BOUNCE, N_QUEUE_VERBS };
 enum listening { LISTENING_PORT, LISTENING_PRIVATE, LISTENING_CONTROL };
 enum ipc_scheme { IPC_SCHEME_ECDSA, IPC_SCHEME_RSA_PKCS1, IPC_SCHEME_RSA_PSS, IPC_SCHEME_ED25519 };

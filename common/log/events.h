@@ -44,6 +44,11 @@
 	EVENT(corrupt, ERROR, "A spool file cannot be read as one; it was set aside in corrupt/.")                    \
 	EVENT(uncommitted_removed, INFO, "A spool file that was never acknowledged was removed.")                     \
 	EVENT(flushed, INFO, "The administrator made waiting messages due at once.")                                   \
+	EVENT(held, INFO, "The administrator holds a message: it is not tried, and does not expire.")                  \
+	EVENT(released, INFO, "The administrator holds a message no more; it is due at once.")                         \
+	EVENT(deleted, INFO, "The administrator removed a message; nobody is told.")                                   \
+	EVENT(returned, INFO, "The administrator returns a message to its sender.")                                    \
+	EVENT(adopted, INFO, "Messages of another host's spool were found in ours.")                                   \
 	EVENT(vanished, INFO, "A message's file is not in the spool any more; nothing is left to do for it.")          \
 	EVENT(spool_failed, ERROR, "The spool's file system refused a call; what was under way is tried again.")      \
 	EVENT(delivered, INFO, "A recipient has the message.")                                                        \
@@ -90,6 +95,7 @@
 	KEY(helo, "What the client called itself.")                                            \
 	KEY(tls, "TLS version and cipher; of another host also whether its name is verified.") \
 	KEY(user, "The user who has logged in, or tried to.")                                  \
+	KEY(who, "The administrator who asked for it, as the program that asked says.")        \
 	KEY(uid, "The user of a program of this host, by number.")                                 \
 	KEY(mechanism, "The SASL mechanism.")                                                  \
 	KEY(from, "The reverse-path.")                                                         \

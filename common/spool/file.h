@@ -42,6 +42,10 @@
 struct fault;
 
 #define SPOOL_HEADER_SIZE 512
+/* This bit of the file's mode, which nothing else uses: an administrator holds the message. */
+#define SPOOL_HELD_MODE 0100
+/* This file in queue/ says, while `tassis queue adopt` holds its lock, that messages of another spool come there. */
+#define SPOOL_ADOPTING "adopting"
 #define SPOOL_EXTENTS_MAX 8
 #define SPOOL_OFFSET_MAX (((uint64_t)1 << 48) - 1)
 #define SPOOL_TIME_MAX_US (((uint64_t)1 << 53) - 1)

@@ -29,13 +29,14 @@ void spool_summary_fini(struct spool_summary *s)
 	buf_fini(&s->tail);
 }
 
-bool spool_summary_put_entry(const struct spool_summary *s, uint64_t next_attempt_us, struct buf *entries)
+bool spool_summary_put_entry(const struct spool_summary *s, uint64_t next_attempt_us, bool held, struct buf *entries)
 {
 	struct ipc_queue_entry e = {.id = slice_of_cstr(s->header.id),
 				    .received_us = s->header.received_us,
 				    .next_attempt_us = next_attempt_us,
 				    .size_bytes = s->header.content_length,
-				    .reverse_path = s->envelope.reverse_path};
+				    .reverse_path = s->envelope.reverse_path,
+				    .held = held};
 
 	for (size_t i = s->envelope.n_recipients; i-- > 0;) {
 		const struct spool_recipient_state *st = &s->states[i];
@@ -75,6 +76,46 @@ bool spool_summary_put_recipients(const struct spool_summary *s, struct buf *rec
 			return false;
 	}
 	return true;
+}
+
+static enum deliver_outcome attempt_outcome(enum spool_result_kind kind)
+{
+	if (kind == SPOOL_RESULT_DELIVERED)
+		return DELIVER_DELIVERED;
+	return kind == SPOOL_RESULT_DEFERRED ? DELIVER_DEFERRED : DELIVER_FAILED;
+}
+
+static bool put_attempt(const struct spool_summary *s, const struct spool_result *r, struct buf *attempts)
+{
+	struct ipc_queue_attempt a = {.forward_path = r->forward_path,
+				      .at_us = r->at_us,
+				      .outcome = (uint8_t)attempt_outcome(r->kind),
+				      .status = slice_head(r->status, 12),
+				      .reply = slice_head(r->reply, IPC_REPLY_MAX),
+				      .host = slice_head(r->host, IPC_HOST_MAX)};
+
+	if (r->recipient >= s->envelope.n_recipients)
+		return true;
+	if (a.forward_path.n == 0)
+		a.forward_path = s->envelope.recipients[r->recipient].forward_path;
+	return ipc_put_queue_attempt(attempts, &a);
+}
+
+/* A record is seldom four times as long as its line; where that is not so, what does not fit is left out. */
+void spool_summary_put_attempts(struct spool_summary *s, struct buf *attempts)
+{
+	struct slice tail = buf_slice(&s->tail), rest = tail;
+	struct spool_result r;
+	size_t at;
+
+	if (tail.n > attempts->max / 4) {
+		rest = slice_tail(tail, tail.n - attempts->max / 4);
+		at = slice_find(rest, '\n');
+		rest = slice_tail(rest, at == SIZE_MAX ? rest.n : at + 1);
+	}
+	while (spool_result_next(&rest, &s->arena, &r))
+		if (!put_attempt(s, &r, attempts))
+			return;
 }
 
 bool spool_summary_has_domain(const struct spool_summary *s, struct slice domain)

@@ -28,8 +28,10 @@ struct spool_summary {
 MUST_USE bool spool_summary_read(int fd, struct slice id, struct spool_summary *out, struct fault *why);
 void spool_summary_fini(struct spool_summary *s);
 /* Appends one queue_entry record (ipc/messages.h); recipients that are done are not counted. False: no room. */
-MUST_USE bool spool_summary_put_entry(const struct spool_summary *s, uint64_t next_attempt_us, struct buf *entries);
+MUST_USE bool spool_summary_put_entry(const struct spool_summary *s, uint64_t next_attempt_us, bool held, struct buf *entries);
 /* Appends a queue_recipient record for each recipient. False: no room. */
 MUST_USE bool spool_summary_put_recipients(const struct spool_summary *s, struct buf *recipients);
+/* Appends a queue_attempt record for each line of the tail, in the order of time; of a long tail, the latest. */
+void spool_summary_put_attempts(struct spool_summary *s, struct buf *attempts);
 /* Does a recipient of that domain (compared without case) still wait? */
 bool spool_summary_has_domain(const struct spool_summary *s, struct slice domain);
