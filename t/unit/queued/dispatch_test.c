@@ -256,12 +256,14 @@ static void what_a_destination_takes_at_once_grows_and_halves(void **state)
 
 #define DEAD "dead.test 25 1 0"
 
+/* What is due is done: a clock that is moved while an ask is under way would let that ask end. */
 static void turn_some(void)
 {
 	for (unsigned i = 0; i < 30; i++) {
 		turn();
 		usleep(50);
 	}
+	UNTIL(w->q.n_active + w->q.n_loading == 0);
 }
 
 static void dead_begin(size_t n)
@@ -304,7 +306,8 @@ static void a_dead_host_costs_one_probe_a_period(void **state)
 	assert_int_equal(rename(to, from), 0);
 	w->dead = NULL;
 	advance(30 * 60000);
-	UNTIL(w->q.n_active == 0 && schedule_n_known(w->q.schedule) < 100);
+	turn_some();
+	assert_true(schedule_n_known(w->q.schedule) < 100);
 	advance(4 * 3600 * 1000); /* those that were tried have moments of their own */
 	UNTIL(schedule_n_known(w->q.schedule) == 0);
 	assert_int_equal(log_count(" destination_back "), 1);
@@ -341,7 +344,6 @@ static void what_waits_for_a_dead_host_bounces_after_its_lifetime(void **state)
 	for (unsigned hour = 0; hour < 6; hour++) {
 		advance(3600 * 1000);
 		turn_some();
-		settle();
 	}
 	UNTIL(schedule_n_known(w->q.schedule) == 0 && w->q.n_active == 0);
 	assert_int_equal(n_delivered_to("carol@local.test"), 20);
@@ -383,7 +385,7 @@ static void after_a_restart_a_dead_host_is_found_dead_once(void **state)
 	assert_int_equal(schedule_n_waiting(w->q.schedule), 60);
 	w->dead = NULL;
 	advance(301 * 1000);
-	settle();
+	turn_some();
 	advance(700 * 1000);
 	UNTIL(schedule_n_known(w->q.schedule) == 0);
 }
@@ -397,6 +399,7 @@ static void a_stop_gives_back_what_stands_in_line(void **state)
 		assert_true(is_queued(sent[i]));
 	w->dead = NULL;
 	queued_begin();
+	UNTIL(schedule_n_known(w->q.schedule) <= DESTINATION_LIMIT_FIRST);
 	advance(601 * 1000);
 	UNTIL(schedule_n_known(w->q.schedule) == 0);
 }
