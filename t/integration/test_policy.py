@@ -165,7 +165,7 @@ def test_submitted_message_is_saved_in_sent(other):
     message = other.wait_message("kept for me", "carol@second.example")
     assert b" for <carol@second.example>" in message
     other.wait_log(r'"route_ask reverse_path=test@test\.com forward_path=test@test\.com spam=no mailbox=sent"', since=since)
-    other.wait_message("kept for me")
+    wait_for(lambda: any(b"kept for me" in m for m in other.messages(folder=".sent")), what="the copy in sent\n" + other.log_tail())
     other.wait_log(rf"{reply.decode().split()[-1]} removed")
 
 
