@@ -134,6 +134,8 @@ install: $(BUILT)
 	ln -sf $(LIBEXECDIR)/sendmail $(D)$(SBINDIR)/tassis-sendmail
 	ln -sf $(LIBEXECDIR)/sendmail $(D)$(SBINDIR)/tassis-mailq
 	$(INSTALL) -m 644 schema/*.sql $(D)$(SHAREDIR)/schema
+	set -e; for lang in etc/templates/*; do $(INSTALL) -d $(D)$(SHAREDIR)/templates/$${lang##*/}; \
+		$(INSTALL) -m 644 $$lang/*.txt $(D)$(SHAREDIR)/templates/$${lang##*/}; done
 	for file in etc/dovecot/*; do [ ! -f $$file ] || $(INSTALL) -m 644 $$file $(D)$(SHAREDIR)/dovecot; done
 	$(INSTALL) -m 644 etc/main.conf $(D)$(SHAREDIR)/main.conf
 	set -e; for dir in $(SHAREDIR) $(UNITDIR); do $(INSTALL) -d $(D)$$dir; for unit in $(UNITS); do \

@@ -58,6 +58,7 @@ void child_send(struct child *c, unsigned batch)
 	     !send_named(c, "aliases", s->aliases_file, f->aliases)) ||
 	    ((batch & BATCH_AUTHORITIES) && role == IPC_ROLE_REMOTE &&
 	     !send_named(c, "authorities", s->delivery_tls_ca, f->authorities)) ||
+	    ((batch & BATCH_TEMPLATES) && role == IPC_ROLE_QUEUED && !send_file(c, "templates", "templates", f->templates)) ||
 	    ((batch & BATCH_CERTIFICATE) && role == IPC_ROLE_SMTPD &&
 	     !send_file(c, "certificate", f->certificate_path, f->certificate)) ||
 	    ((batch & BATCH_RESOLV) && role == IPC_ROLE_RESOLVD &&
@@ -138,6 +139,6 @@ bool child_send_all(struct child *c, int folder, struct fault *why)
 	    (folder >= 0 && !send_folder(c, k->folder, folder)) ||
 	    !ipc_channel_send(c->channel, &account, -1, why) || !send_listeners(c))
 		return false;
-	child_send(c, BATCH_KEY | BATCH_CERTIFICATE | BATCH_RESOLV | BATCH_ALIASES | BATCH_AUTHORITIES);
+	child_send(c, BATCH_KEY | BATCH_CERTIFICATE | BATCH_RESOLV | BATCH_ALIASES | BATCH_AUTHORITIES | BATCH_TEMPLATES);
 	return ipc_channel_send(c->channel, &begin, -1, why);
 }

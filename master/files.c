@@ -18,6 +18,7 @@
 #include "common/tls/pair.h"
 #include "master/certificate.h"
 #include "master/sealed.h"
+#include "master/templates.h"
 
 #define SYSLOG_SOCKET "/dev/log"
 #define RESOLV_CONF_MAX 65536
@@ -27,7 +28,7 @@
 void files_init(struct files *f)
 {
 	*f = (struct files){.log = -1, .settings_public = -1, .settings_secret = -1, .certificate = -1, .key = -1,
-			    .aliases = -1, .authorities = -1, .resolv = -1};
+			    .aliases = -1, .authorities = -1, .resolv = -1, .templates = -1};
 }
 
 void files_fini(struct files *f)
@@ -40,6 +41,7 @@ void files_fini(struct files *f)
 	fd_close(&f->resolv);
 	fd_close(&f->aliases);
 	fd_close(&f->authorities);
+	fd_close(&f->templates);
 	free(f->certificate_path);
 	free(f->key_path);
 	files_init(f);
@@ -299,7 +301,7 @@ bool files_load(struct files *f, const struct settings *s, int terminal, struct 
 	if (files_log_reopen(f, s, terminal, why) &&
 	    settings_seal(s, SETTINGS_PRINT_PUBLIC, &f->settings_public, why) &&
 	    settings_seal(s, SETTINGS_PRINT_CHANGED, &f->settings_secret, why) && pair_load(f, s, why) &&
-	    authorities_first(f, s, why)) {
+	    authorities_first(f, s, why) && templates_seal(s, &f->templates, why)) {
 		/* Without it resolvd asks 127.0.0.1, as the C library does; the file may come later. */
 		(void)files_look_resolv(f, s, NULL);
 		/* Told at the first look. */

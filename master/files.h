@@ -33,6 +33,7 @@ struct files {
 	int certificate, key;
 	int aliases; /* a copy of aliases_file, empty where there is none; -1: it cannot be read */
 	int authorities; /* delivery_tls_ca; -1: it cannot be used, which delivery_tls_trust = any allows */
+	int templates; /* the texts of notices (templates.h) */
 	int resolv; /* -1: dns_servers are given, or there is no such file */
 	char *certificate_path, *key_path;
 	struct stamp certificate_stamp, key_stamp, resolv_stamp, aliases_stamp, authorities_stamp, syslog_stamp;

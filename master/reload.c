@@ -84,7 +84,7 @@ static void take(struct master *m, struct settings *settings, const struct files
 	LIST_EACH(node, &m->children) {
 		struct child *c = LIST_ENTRY(node, struct child, node);
 
-		child_send(c, BATCH_LOG | BATCH_KEY | BATCH_CERTIFICATE | BATCH_RESOLV | BATCH_ALIASES | BATCH_AUTHORITIES |
+		child_send(c, BATCH_LOG | BATCH_KEY | BATCH_CERTIFICATE | BATCH_RESOLV | BATCH_ALIASES | BATCH_AUTHORITIES | BATCH_TEMPLATES |
 				      (c->slot->kind->in_place ? BATCH_SETTINGS : 0));
 	}
 	LIST_EACH(node, &m->slots) {

@@ -8,12 +8,12 @@
 #include "queued/dispatch.h"
 #include "queued/due.h"
 #include "queued/message.h"
-#include "queued/notice.h"
 #include "queued/queued.h"
 #include "queued/record.h"
 #include "queued/results.h"
 #include "queued/routing.h"
 #include "queued/steer.h"
+#include "queued/telling.h"
 
 /* ---- beginning ---- */
 
@@ -104,35 +104,17 @@ bool message_is_old(const struct message *m)
 	return now_us > m->received_us && (now_us - m->received_us) / 1000 >= m->queued->settings->queue_lifetime;
 }
 
-static void target_told(struct message *m, struct target *t)
-{
-	t->state = TARGET_TOLD;
-	t->recorded = false;
-	record_target(m, t);
-}
-
-static void target_drop(struct message *m, struct target *t)
-{
-	log_event(notice_dropped, F_ID(message_id(m)), F_SLICE(to, t->forward_path), F_SLICE(status, t->status), F_SLICE(reason, t->reply));
-	target_told(m, t);
-}
-
 static void message_close(struct message *m);
 
 static void message_tell(struct message *m)
 {
-	struct fault why;
-
 	m->step = MESSAGE_TELLING;
 	if (message_is_old(m))
 		each_target(m, TARGET_DEFERRED, target_expire);
-	if (m->vanished || m->corrupt || !has_state(m, TARGET_FAILED))
+	if (m->vanished || m->corrupt)
 		message_close(m);
-	else if (m->envelope.reverse_path.n == 0) { /* RFC 5321 4.5.5: nobody is told of a notice's failure */
-		each_target(m, TARGET_FAILED, target_drop);
-		message_close(m);
-	} else if (!notice_begin(m, &why))
-		attempt_told(m, &why);
+	else
+		telling_begin(m);
 }
 
 void attempt_delivered(struct message *m)
@@ -143,12 +125,8 @@ void attempt_delivered(struct message *m)
 		record_start(m); /* invariant 3: a slow next hop does not keep what another has answered from the file */
 }
 
-void attempt_told(struct message *m, const struct fault *why)
+void attempt_told(struct message *m)
 {
-	if (why == NULL)
-		each_target(m, TARGET_FAILED, target_told);
-	else
-		log_event(spool_failed, F_ID(message_id(m)), F_FAULT(why));
 	message_close(m);
 }
 
@@ -159,7 +137,7 @@ static bool message_is_done(const struct message *m)
 	for (size_t i = 0; i < m->n_recipients; i++)
 		if (!recipient_is_final(&m->recipients[i]))
 			return false;
-	return true;
+	return telling_recipients(m, NOTICE_SUCCESS, NULL) == 0;
 }
 
 /* Did a far end put t off as one does that greylists? By 450 or 451 to a command of this message, whatever its words are. */

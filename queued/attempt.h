@@ -19,8 +19,8 @@ bool message_is_old(const struct message *m);
 void attempt_routed(struct message *m);
 /* one delivery of m is over; */
 void attempt_delivered(struct message *m);
-/* the notice of all that failed is durable, or could not be made (why); */
-void attempt_told(struct message *m, const struct fault *why);
+/* the sender was told of what became of m, or could not be told now; */
+void attempt_told(struct message *m);
 /* all that was to be written is written; */
 void attempt_recorded(struct message *m);
 /* its file is not there any more, or is no spool file. */

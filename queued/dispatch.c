@@ -7,6 +7,7 @@
 
 #include "common/base/fd.h"
 #include "common/log/log.h"
+#include "common/mail/dsn.h"
 #include "queued/attempt.h"
 #include "queued/destination.h"
 #include "queued/due.h"
@@ -14,6 +15,7 @@
 #include "queued/message.h"
 #include "queued/queued.h"
 #include "queued/results.h"
+#include "queued/telling.h"
 
 /* A deliverd that died over a delivery gets it once more after this; died it again, the recipients wait as after any other attempt. */
 #define CRASH_PAUSE_MS 1000u
@@ -144,7 +146,7 @@ static void delivery_park(struct message *m, const struct destination *to, struc
 	if (m->parked_until_s == 0 || until_s < m->parked_until_s)
 		m->parked_until_s = until_s;
 	for (size_t i = 0; to->failing && i < n; i++) {
-		if (message_is_old(m))
+		if (message_is_old(m) || telling_is_late(m))
 			message_set_target(m, targets[i], TARGET_DEFERRED, slice_of_cstr(fault_status(&to->why)),
 					   slice_of_cstr(to->why.text), slice_of_cstr(to->by));
 		else if (!place_is_queue(m->place))
@@ -358,6 +360,29 @@ static struct ipc_peer *delivery_peer(const struct delivery *v)
 	return best;
 }
 
+/* With what the sender wants to hear of it (RFC 3461 5.2). Of a list they have heard that it is expanded; of one address that an alias made another they hear under the one
+ * that they gave. */
+static bool recipient_put(const struct message *m, const struct target *t, struct ipc_deliver_recipient *r, struct buf *out)
+{
+	const struct envelope_recipient *asked = &m->envelope.recipients[t->recipient->index];
+	unsigned notify = t->recipient->notify;
+	struct buf orcpt;
+	bool ok;
+
+	if (t->recipient->n_routes > 1)
+		notify &= ~(unsigned)DSN_SUCCESS;
+	if (asked->notify.n > 0)
+		r->notify = slice_of_cstr(dsn_notify_text(notify));
+	r->orcpt = asked->orcpt;
+	buf_init(&orcpt, 2 * DSN_ORCPT_MAX + 2 * ENVELOPE_PATH_MAX);
+	if (asked->orcpt.n == 0 && !slice_equal(t->forward_path, t->recipient->forward_path) &&
+	    dsn_orcpt_make(t->recipient->forward_path, &orcpt))
+		r->orcpt = buf_slice(&orcpt);
+	ok = ipc_put_deliver_recipient(out, r);
+	buf_fini(&orcpt);
+	return ok;
+}
+
 static bool recipients_put(const struct delivery *v, struct buf *out, struct fault *why)
 {
 	for (size_t i = 0; i < v->n_targets; i++) {
@@ -366,7 +391,7 @@ static bool recipients_put(const struct delivery *v, struct buf *out, struct fau
 			.index = t->index, .forward_path = t->forward_path, .folder = t->folder, .mailbox = t->mailbox,
 			.quota_bytes = t->quota_bytes, .quota_messages = t->quota_messages};
 
-		if (!ipc_put_deliver_recipient(out, &r)) {
+		if (!recipient_put(v->message, t, &r, out)) {
 			fault_set(why, "4.3.1", "the recipients do not fit into one delivery");
 			return false;
 		}
@@ -389,7 +414,8 @@ static bool delivery_ask(struct delivery *v, int fd, struct fault *why)
 		struct ipc_message ask = IPC_MESSAGE(deliver_ask, .id = message_id(m), .received_us = m->received_us,
 						     .reverse_path = m->envelope.reverse_path, .eight_bit = m->envelope.eight_bit,
 						     .utf8 = m->envelope.utf8, .host = t->host, .port = t->port, .mx = t->mx,
-						     .tls = t->tls, .recipients = buf_slice(&recipients), .alone = message_is_alone(m));
+						     .tls = t->tls, .recipients = buf_slice(&recipients), .alone = message_is_alone(m),
+						     .ret = m->envelope.ret, .envid = m->envelope.envid);
 
 		if (t->credentials != NULL) {
 			ask.deliver_ask.username = t->credentials->username;

@@ -46,11 +46,21 @@ void due_fini(struct due *d)
 
 /* ---- deadlines ---- */
 
-static uint32_t lifetime_end_s(const struct queued *q, uint64_t received_us)
+static uint32_t age_reached_s(uint64_t received_us, uint64_t age_ms)
 {
-	uint64_t end_s = (received_us / 1000 + q->settings->queue_lifetime) / 1000 + 1;
+	uint64_t at_s = (received_us / 1000 + age_ms) / 1000 + 1;
 
-	return end_s < UINT32_MAX ? (uint32_t)end_s : UINT32_MAX - 1;
+	return at_s < UINT32_MAX ? (uint32_t)at_s : UINT32_MAX - 1;
+}
+
+/* When the sender is to be told something, whether the line moves or not: that it is late, that it is given up. */
+static uint32_t telling_s(const struct queued *q, uint64_t received_us)
+{
+	uint32_t late_s = age_reached_s(received_us, q->settings->queue_delay_warning);
+
+	if (q->settings->queue_delay_warning > 0 && late_s > queued_now_s(q))
+		return late_s;
+	return age_reached_s(received_us, q->settings->queue_lifetime);
 }
 
 /* Nothing is read for it: an id says when it was made. */
@@ -59,7 +69,7 @@ static uint32_t deadline_s(const struct queued *q, uint32_t n)
 	char id[SPOOL_ID_LENGTH + 1];
 
 	schedule_id(q->schedule, n, id);
-	return lifetime_end_s(q, spool_id_time_us(slice_of_cstr(id)));
+	return telling_s(q, spool_id_time_us(slice_of_cstr(id)));
 }
 
 /* ---- lines ---- */
@@ -141,7 +151,7 @@ void due_line_up(struct due *d, struct message *m)
 {
 	struct queued *q = d->queued;
 	struct destination *to = schedule_group_owner(q->schedule, schedule_group(q->schedule, m->entry));
-	uint32_t end_s = lifetime_end_s(q, m->received_us), soon_s = queued_now_s(q) + LOOK_AGAIN_S;
+	uint32_t end_s = telling_s(q, m->received_us), soon_s = queued_now_s(q) + LOOK_AGAIN_S;
 
 	if (to == NULL || !schedule_line_up(q->schedule, m->entry, end_s > soon_s ? end_s : soon_s))
 		schedule_wait(q->schedule, m->entry, soon_s);

@@ -65,8 +65,11 @@ static bool past_read(struct message *m, struct slice tail, struct fault *why)
 	if (states == NULL || !arena_copy(&m->arena, tail, &copy, why) ||
 	    !spool_states_read(copy, &m->arena, states, m->n_recipients, why))
 		return false;
-	for (size_t i = 0; i < m->n_recipients; i++)
+	for (size_t i = 0; i < m->n_recipients; i++) {
 		m->recipients[i].past = states[i];
+		m->recipients[i].reported = states[i].reported;
+		m->warned |= states[i].warned;
+	}
 	return true;
 }
 

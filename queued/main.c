@@ -1,6 +1,8 @@
 /* queued: the queue manager as a service (common/service/service.h); what it does begins at queued/queued.h. */
+#include "common/base/buf.h"
 #include "common/base/fault.h"
 #include "common/base/fd.h"
+#include "common/log/log.h"
 #include "common/service/service.h"
 #include "queued/queued.h"
 
@@ -52,6 +54,21 @@ static void folder(void *arg, int fd, struct slice name)
 		fd_close(&fd);
 }
 
+/* The texts of notices; what is no such thing leaves those that there are. */
+static void file(void *arg, int fd, struct slice name, struct slice path)
+{
+	struct daemon *d = arg;
+	struct fault why = {0};
+	struct buf pack;
+
+	buf_init(&pack, TEMPLATES_PACK_MAX);
+	if (slice_equal(name, SLICE("templates")) &&
+	    (!fd_slurp(fd, &pack, &why) || !templates_take(&d->queued.templates, buf_slice(&pack), &why)))
+		log_event(file_unusable, F_SLICE(file, path), F_FAULT(&why));
+	buf_fini(&pack);
+	fd_close(&fd);
+}
+
 static void handle(void *arg, struct ipc_request *request, const struct ipc_message *m, int *fd)
 {
 	struct daemon *d = arg;
@@ -100,6 +117,7 @@ static const struct service_callbacks callbacks = {
 	.role = IPC_ROLE_QUEUED,
 	.start = start,
 	.folder = folder,
+	.file = file,
 	.handler = handle,
 	.presence = presence,
 	.reload = reload,

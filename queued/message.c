@@ -6,6 +6,7 @@
 
 #include "common/base/memory.h"
 #include "common/event/loop.h"
+#include "common/mail/dsn.h"
 #include "queued/queued.h"
 #include "queued/record.h"
 #include "queued/steer.h"
@@ -28,6 +29,7 @@ static bool recipients_make(struct message *m, struct fault *why)
 
 		r->forward_path = m->envelope.recipients[i].forward_path;
 		r->mailbox = m->envelope.recipients[i].mailbox;
+		r->notify = dsn_notify_read(m->envelope.recipients[i].notify);
 		r->index = (uint32_t)i;
 		r->targets_end = &r->targets;
 	}

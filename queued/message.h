@@ -77,6 +77,8 @@ struct recipient {
 	uint32_t index;
 	bool done;   /* nothing is left to do, and the file says so */
 	bool routed; /* its targets are all of them */
+	bool reported;   /* the sender was told that it is delivered, or another host does it */
+	unsigned notify; /* what the sender wants to hear: enum dsn_notify */
 	struct target *targets, **targets_end;
 	uint32_t n_targets; /* those made, and those the tail says are done */
 	uint32_t n_routes;  /* targets in lookupd's answer */
@@ -110,6 +112,7 @@ struct message {
 	size_t next_to_route, n_routing;
 	size_t n_deliveries;         /* groups not done */
 	struct notice *notice;
+	bool warned; /* the sender was told that it is late */
 
 	/* The tail: lines to be appended, and the call on the file that is under way (record.h). */
 	struct buf lines;

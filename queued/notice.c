@@ -7,24 +7,28 @@
 #include "common/base/fd.h"
 #include "common/base/memory.h"
 #include "common/log/log.h"
+#include "common/mail/fields.h"
 #include "common/spool/writer.h"
-#include "queued/attempt.h"
 #include "queued/bounce.h"
 #include "queued/intake.h"
 #include "queued/message.h"
 #include "queued/queued.h"
+#include "queued/telling.h"
 
 #define HEADERS_MAX 65536u
-#define NOTICE_MAX ((size_t)64 << 20)
+#define NOTICE_MAX ((size_t)128 << 20) /* the message may be in it, and words for each recipient */
 
-/* reading (the message's header fields, in the pool) → writing → committing → told */
+/* reading (the message, or its header fields, in the pool) → writing → committing → told */
 struct notice {
 	struct file_job j;
 	struct message *message; /* NULL: disowned */
+	enum notice_kind kind;
+	uint64_t whole_max; /* octets of a message that is returned whole; 0: its header fields alone */
 	int spool;
 	place place;
 	char about[SPOOL_ID_LENGTH + 1], id[SPOOL_ID_LENGTH + 1];
-	struct buf headers, text, envelope;
+	struct buf content, text, envelope, to;
+	bool whole;
 	uint64_t made_us, size_bytes;
 	struct spool_writer *writer;
 	bool committing;
@@ -32,7 +36,8 @@ struct notice {
 
 static void notice_free(struct notice *n)
 {
-	buf_fini(&n->headers);
+	buf_fini(&n->content);
+	buf_fini(&n->to);
 	buf_fini(&n->text);
 	buf_fini(&n->envelope);
 	free(n);
@@ -41,65 +46,75 @@ static void notice_free(struct notice *n)
 static void notice_told(struct notice *n, const struct fault *why)
 {
 	struct message *m = n->message;
+	enum notice_kind kind = n->kind;
 
 	m->notice = NULL;
 	notice_free(n);
-	attempt_told(m, why);
+	telling_noticed(m, kind, why);
 }
 
 /* ---- reading ---- */
 
-/* The header fields, with the line end of the last; of a header that is too long, its first whole lines. A notice goes without them where they are not to be had. */
-static void headers_read(struct notice *n, int fd)
+static bool whole_read(struct notice *n, int fd, const struct spool_header *header)
 {
-	struct spool_header header;
+	struct fault why;
+	size_t got = 0, size = (size_t)header->content_length;
+	char *p = buf_reserve(&n->content, size);
+
+	if (p == NULL || !spool_content_read(fd, header, 0, p, size, &got, &why))
+		return false;
+	buf_commit(&n->content, got);
+	return true;
+}
+
+/* The header fields, with the line end of the last; of a header that is too long, its first whole lines. */
+static void headers_read(struct notice *n, int fd, const struct spool_header *header)
+{
 	struct fault why;
 	size_t got = 0, end;
-	char *p = buf_reserve(&n->headers, HEADERS_MAX);
+	char *p = buf_reserve(&n->content, HEADERS_MAX);
 
-	if (p == NULL || !spool_header_read(fd, slice_of_cstr(n->about), &header, &why) ||
-	    !spool_content_read(fd, &header, 0, p, HEADERS_MAX, &got, &why))
+	if (p == NULL || !spool_content_read(fd, header, 0, p, HEADERS_MAX, &got, &why))
 		return;
 	if ((end = slice_find_slice(slice_of(p, got), SLICE("\r\n\r\n"))) != SIZE_MAX)
 		got = end + 2;
 	else
 		got = (end = slice_find_last(slice_of(p, got), '\n')) == SIZE_MAX ? 0 : end + 1;
-	buf_commit(&n->headers, got);
+	buf_commit(&n->content, got);
 }
 
+/* A notice goes without the message where it is not to be had. */
 static void notice_read(struct file_job *j)
 {
 	struct notice *n = (struct notice *)j;
 	int fd = place_open(n->spool, &n->place, slice_of_cstr(n->about), O_RDONLY);
+	struct spool_header header;
+	struct fault why;
 
-	if (fd >= 0)
-		headers_read(n, fd);
+	if (fd >= 0 && spool_header_read(fd, slice_of_cstr(n->about), &header, &why)) {
+		n->whole = header.content_length <= n->whole_max && whole_read(n, fd, &header);
+		if (!n->whole)
+			headers_read(n, fd, &header);
+	}
 	fd_close(&fd);
 }
 
-/* ---- writing ---- */
-
-static size_t failed_targets(const struct message *m, struct bounce_recipient *out)
+/* Nobody waits for what went to a list, so nobody is told that it is late (RFC 3834 2). */
+static bool is_to_list(struct slice headers)
 {
-	size_t n = 0;
+	struct slice field, name;
 
-	for (size_t i = 0; i < m->n_recipients; i++)
-		for (const struct target *t = m->recipients[i].targets; t != NULL; t = t->next) {
-			if (t->state != TARGET_FAILED)
-				continue;
-			if (out != NULL)
-				out[n] = (struct bounce_recipient){.forward_path = t->forward_path,
-								   .original_path = t->recipient->forward_path,
-								   .orcpt = m->envelope.recipients[i].orcpt,
-								   .status = t->status,
-								   .reply = t->reply,
-								   .host = t->by,
-								   .at_us = t->at_us,
-								   .expired = t->expired};
-			n++;
+	while (field_next(&headers, &field, &name))
+		if (slice_equal_nocase(name, SLICE("Precedence"))) {
+			struct slice value = field_value(field);
+
+			return slice_equal_nocase(value, SLICE("bulk")) || slice_equal_nocase(value, SLICE("list")) ||
+			       slice_equal_nocase(value, SLICE("junk"));
 		}
-	return n;
+	return false;
 }
+
+/* ---- writing ---- */
 
 static bool has_high_octet(struct slice s)
 {
@@ -109,45 +124,87 @@ static bool has_high_octet(struct slice s)
 	return false;
 }
 
+static struct slice kind_text(enum notice_kind kind)
+{
+	static const struct slice texts[NOTICE_KINDS] = {
+		[NOTICE_FAILURE] = {NOTICE_OF_FAILURE, sizeof(NOTICE_OF_FAILURE) - 1}, [NOTICE_DELAY] = {"delay", 5},
+		[NOTICE_SUCCESS] = {"success", 7}, [NOTICE_DOUBLE] = {"double", 6},
+	};
+
+	return texts[kind];
+}
+
+/* Its envelope's forward-path; what the To field says has a domain in any case. */
+static struct slice notice_to(const struct notice *n)
+{
+	return n->kind == NOTICE_DOUBLE ? n->message->queued->settings->double_bounce : n->message->envelope.reverse_path;
+}
+
+static bool to_make(struct notice *n)
+{
+	struct slice to = notice_to(n);
+
+	return buf_append(&n->to, to) && (slice_find(to, '@') != SIZE_MAX ||
+					  (buf_append_char(&n->to, '@') && buf_append(&n->to, n->message->queued->settings->hostname)));
+}
+
+static bool notice_encode(struct notice *n, const struct bounce *b)
+{
+	struct envelope_recipient to = {.forward_path = notice_to(n), .notify = SLICE("NEVER")};
+	struct envelope envelope = {.recipients = &to, .n_recipients = 1, .utf8 = bounce_is_utf8(b), .notice = kind_text(n->kind)};
+
+	if (!bounce_compose(b, &n->text))
+		return false;
+	envelope.eight_bit = has_high_octet(buf_slice(&n->text));
+	return envelope_encode(&envelope, &n->envelope);
+}
+
 static bool notice_compose(struct notice *n, struct fault *why)
 {
 	struct message *m = n->message;
 	struct queued *q = m->queued;
-	struct envelope_recipient to = {.forward_path = m->envelope.reverse_path};
-	struct envelope envelope = {.recipients = &to, .n_recipients = 1, .utf8 = has_high_octet(to.forward_path)};
-	struct bounce b = {.hostname = q->settings->hostname,
-			   .postmaster = q->settings->postmaster,
+	const struct settings *settings = q->settings;
+	struct bounce b = {.words = templates_find(&q->templates, settings->notice_language, n->kind),
+			   .hostname = settings->hostname,
+			   .postmaster = settings->postmaster,
 			   .id = slice_of_cstr(n->id),
 			   .made_us = n->made_us,
 			   .about = message_id(m),
 			   .received_us = m->received_us,
-			   .reverse_path = m->envelope.reverse_path,
 			   .envid = m->envelope.envid,
-			   .headers = buf_slice(&n->headers)};
+			   .content = buf_slice(&n->content),
+			   .whole = n->whole,
+			   .utf8 = m->envelope.utf8};
 	struct bounce_recipient *recipients;
-	bool ok = false;
+	bool ok;
 
-	b.n_recipients = failed_targets(m, NULL);
+	if (n->kind == NOTICE_DELAY)
+		b.until_us = m->received_us + settings->queue_lifetime * 1000;
+	b.n_recipients = telling_recipients(m, n->kind, NULL);
 	if ((recipients = memory_alloc(b.n_recipients, sizeof(*recipients), why)) == NULL)
 		return false;
-	(void)failed_targets(m, recipients);
+	(void)telling_recipients(m, n->kind, recipients);
 	b.recipients = recipients;
-	if (bounce_compose(&b, &n->text)) {
-		envelope.eight_bit = has_high_octet(buf_slice(&n->text));
-		ok = envelope_encode(&envelope, &n->envelope);
-	}
+	ok = to_make(n);
+	b.to = buf_slice(&n->to);
+	ok = ok && notice_encode(n, &b);
 	if (!ok)
 		fault_set(why, "4.3.1", "no memory for the notice about %s", m->id);
 	free(recipients);
 	return ok;
 }
 
-static void notice_bounced_log(struct notice *n)
+static void notice_log(struct notice *n)
 {
+	static const enum log_name names[NOTICE_KINDS] = {
+		[NOTICE_FAILURE] = LOG_EVENT_bounced, [NOTICE_DELAY] = LOG_EVENT_warned, [NOTICE_SUCCESS] = LOG_EVENT_reported,
+		[NOTICE_DOUBLE] = LOG_EVENT_double_bounced,
+	};
 	const struct message *m = n->message;
+	struct log_field fields[] = {F_ID(message_id(m)), F_SLICE(id, slice_of_cstr(n->id)), F_SLICE(to, notice_to(n)),
+				     F_NUMBER(recipients, telling_recipients(m, n->kind, NULL))};
 
-	log_event(bounced, F_ID(message_id(m)), F_SLICE(id, slice_of_cstr(n->id)), F_SLICE(to, m->envelope.reverse_path),
-		  F_NUMBER(recipients, failed_targets(m, NULL)));
+	log_write(names[n->kind], fields, ARRAY_LENGTH(fields));
 }
 
 /* The notice is a message like any other from here on; were there no memory to take it in, the scan would find it. */
@@ -164,7 +221,7 @@ static void notice_committed(void *arg, const struct fault *why)
 		notice_told(n, &failed);
 		return;
 	}
-	notice_bounced_log(n);
+	notice_log(n);
 	if (!intake_take(q, PLACE_NOTICES, slice_of_cstr(n->id), buf_slice(&n->envelope), n->made_us, n->size_bytes, NULL, &failed))
 		log_event(spool_failed, F_ID(slice_of_cstr(n->id)), F_FAULT(&failed));
 	notice_told(n, NULL);
@@ -197,6 +254,10 @@ static void notice_have_read(struct file_job *j)
 		notice_free(n);
 		return;
 	}
+	if (n->kind == NOTICE_DELAY && is_to_list(buf_slice(&n->content))) {
+		notice_told(n, NULL);
+		return;
+	}
 	where = (struct spool_place){.pool = m->queued->pool,
 				     .folder = m->queued->notices,
 				     .sync_directory = m->queued->settings->spool_sync_directory};
@@ -208,7 +269,15 @@ static void notice_have_read(struct file_job *j)
 	notice_write(n);
 }
 
-bool notice_begin(struct message *m, struct fault *why)
+/* RFC 3461 4.3: the whole message is returned to who asked for it, if it failed; and to who looks after this host. */
+static uint64_t whole_max(const struct message *m, enum notice_kind kind)
+{
+	if (kind == NOTICE_DOUBLE || (kind == NOTICE_FAILURE && slice_equal_nocase(m->envelope.ret, SLICE("FULL"))))
+		return m->queued->settings->bounce_size_max;
+	return 0;
+}
+
+bool notice_begin(struct message *m, enum notice_kind kind, struct fault *why)
 {
 	struct queued *q = m->queued;
 	struct notice *n = memory_alloc(1, sizeof(*n), why);
@@ -216,12 +285,15 @@ bool notice_begin(struct message *m, struct fault *why)
 	if (n == NULL)
 		return false;
 	n->message = m;
+	n->kind = kind;
+	n->whole_max = whole_max(m, kind);
 	n->spool = q->spool;
 	n->place = m->place;
 	n->made_us = loop_wall_us(q->loop);
 	memcpy(n->about, m->id, sizeof(n->about));
 	spool_id_make(&q->ids, n->made_us, n->id);
-	buf_init(&n->headers, HEADERS_MAX);
+	buf_init(&n->content, n->whole_max > HEADERS_MAX ? (size_t)n->whole_max : HEADERS_MAX);
+	buf_init(&n->to, 2 * ENVELOPE_PATH_MAX);
 	buf_init(&n->text, NOTICE_MAX);
 	buf_init(&n->envelope, SPOOL_ENVELOPE_MAX);
 	m->notice = n;

@@ -100,6 +100,7 @@ static void parts_init(struct queued *q)
 	maildrop_init(&q->maildrop, q);
 	control_init(&q->control);
 	steer_init(&q->steer);
+	templates_init(&q->templates);
 	spool_id_source_init(&q->ids, q->settings->hostname, ID_WORKER);
 }
 
@@ -322,6 +323,7 @@ void queued_destroy(struct queued *q)
 	loop_timer_cancel(&q->give_back);
 	loop_task_cancel(&q->check);
 	schedule_destroy(q->schedule);
+	templates_fini(&q->templates);
 	fd_close(&q->notices);
 	fd_close(&q->queue);
 	fd_close(&q->spool);

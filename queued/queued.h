@@ -1,9 +1,9 @@
 /* queued/queued.h: the queue manager as a whole: which message goes where, and when.
  * Touches: the spool below its descriptor; asks lookupd, local and remote; answers smtpd and admin programs. No network, no database.
  *
- * Files in reading order: intake (a message comes), routing, dispatch, results, attempt (what one attempt at a message is), record and notice (what it
- * leaves), schedule, destination, due and load (when it is due again), scan (what others left), maildrop (what users left), control, stats and steer (the
- * administrator). */
+ * Files in reading order: intake (a message comes), routing, dispatch, results, attempt (what one attempt at a message is), telling and notice (what its
+ * sender hears), record (what it leaves), schedule, destination, due and load (when it is due again), scan (what others left), maildrop (what users left),
+ * control, stats and steer (the administrator). */
 #pragma once
 
 #include <stdbool.h>
@@ -28,6 +28,7 @@
 #include "queued/scan.h"
 #include "queued/schedule.h"
 #include "queued/steer.h"
+#include "queued/template.h"
 
 struct fault;
 struct message;
@@ -58,6 +59,7 @@ struct queued {
 	struct control control;
 	struct steer steer;
 	struct spool_id_source ids;
+	struct templates templates; /* the words of notices */
 
 	struct list active;     /* messages worked at, bounded by queue_active_max and ACTIVE_BYTES_MAX */
 	struct table active_by_id;

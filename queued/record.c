@@ -10,6 +10,7 @@
 #include "common/base/fd.h"
 #include "common/base/memory.h"
 #include "common/log/log.h"
+#include "common/mail/dsn.h"
 #include "queued/attempt.h"
 #include "queued/message.h"
 #include "queued/queued.h"
@@ -40,7 +41,9 @@ static enum spool_result_kind target_kind(const struct message *m, const struct 
 		return SPOOL_RESULT_DELIVERED;
 	if (t->state == TARGET_FAILED)
 		return SPOOL_RESULT_FAILED;
-	return m->envelope.reverse_path.n == 0 ? SPOOL_RESULT_DROPPED : SPOOL_RESULT_BOUNCED;
+	if (m->envelope.reverse_path.n == 0 || (t->recipient->notify & DSN_FAILURE) == 0)
+		return SPOOL_RESULT_DROPPED;
+	return SPOOL_RESULT_BOUNCED;
 }
 
 static struct spool_result target_result(const struct target *t, enum spool_result_kind kind, struct slice forward_path)
@@ -71,6 +74,13 @@ void record_target(struct message *m, struct target *t)
 	result = target_result(t, kind, SLICE_EMPTY);
 	if (!is_whole)
 		(void)spool_result_encode(&result, &m->lines);
+}
+
+void record_mark(struct message *m, const struct recipient *r, enum spool_result_kind kind)
+{
+	struct spool_result result = {.kind = kind, .recipient = r->index, .at_us = loop_wall_us(m->queued->loop)};
+
+	(void)spool_result_encode(&result, &m->lines);
 }
 
 void record_deferred(struct message *m, const struct target *t)

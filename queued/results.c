@@ -4,6 +4,7 @@
 
 #include "common/ipc/link.h"
 #include "common/log/log.h"
+#include "common/mail/dsn.h"
 #include "queued/dispatch.h"
 #include "queued/message.h"
 #include "queued/queued.h"
@@ -67,6 +68,17 @@ static struct slice status_or(struct slice status, struct slice plain)
 	return status.n >= 5 && slice_equal(slice_head(status, 2), slice_head(plain, 2)) ? status : plain;
 }
 
+/* RFC 3461 5.2.1: a host that knows DSN was told what the sender wants to hear, and tells it. */
+static void result_handed_on(struct message *m, struct target *t, bool dsn)
+{
+	struct recipient *r = t->recipient;
+
+	if (!dsn || t->kind != ROUTE_REMOTE || r->n_routes != 1 || (r->notify & DSN_SUCCESS) == 0)
+		return;
+	r->reported = true;
+	record_mark(m, r, SPOOL_RESULT_REPORTED);
+}
+
 static void result_take(struct message *m, struct target *t, const struct ipc_deliver_result *in)
 {
 	switch ((enum deliver_outcome)in->outcome) {
@@ -74,6 +86,7 @@ static void result_take(struct message *m, struct target *t, const struct ipc_de
 		message_set_target(m, t, TARGET_DELIVERED, status_or(in->status, SLICE("2.0.0")), in->reply, in->host);
 		result_log(LOG_EVENT_delivered, m, t, t->kind == ROUTE_LOCAL ? SLICE("local") : t->by, NULL);
 		record_target(m, t);
+		result_handed_on(m, t, in->dsn);
 		break;
 	case DELIVER_DEFERRED:
 		message_set_target(m, t, TARGET_DEFERRED, status_or(in->status, SLICE("4.0.0")), in->reply, in->host);

@@ -67,7 +67,7 @@ enum next step_command(struct session *s)
 
 unsigned session_extensions(const struct session *s)
 {
-	unsigned offered = EXTENSION_SIZE | EXTENSION_8BITMIME;
+	unsigned offered = EXTENSION_SIZE | EXTENSION_8BITMIME | EXTENSION_DSN;
 
 	if (!s->extended)
 		return 0;
@@ -100,7 +100,7 @@ enum next verb_ehlo(struct session *s, struct slice argument)
 		return session_refuse_command(s, &r);
 	s->extended = true;
 	reply_set(&r, 250, "",
-		  "%.*s\nSIZE %llu\n8BITMIME\nPIPELINING\nENHANCEDSTATUSCODES%s%s\nHELP",
+		  "%.*s\nSIZE %llu\n8BITMIME\nPIPELINING\nENHANCEDSTATUSCODES\nDSN%s%s\nHELP",
 		  SLICE_PRINTF(conf->hostname), (unsigned long long)conf->message_size_max,
 		  encryption_is_offered(s) ? "\nSTARTTLS" : "",
 		  session_offers_auth(s) ? "\nAUTH PLAIN LOGIN" : "");

@@ -172,6 +172,9 @@
 	SETTING(queue_retry_max, DURATION, "4h", "1s", "7d", ON_RELOAD, ALL, "The longest pause between two attempts.")    \
 	SETTING(queue_lifetime, DURATION, "5d", "1min", "30d", ON_RELOAD, ALL,                                            \
 		"How long a message is tried before it is returned. RFC 5321 4.5.4.1 asks for 4 to 5 days.")                \
+	SETTING(queue_delay_warning, DURATION, "4h", "0s", "30d", ON_RELOAD, ALL,                                         \
+		"After so long a sender is told once that a message still waits, unless they did not want it (RFC 3461 "    \
+		"4.1) or it went to a list. 0s: never.")                                                                    \
 	SETTING(queue_active_max, NUMBER, "20000", "10", "1000000", ON_RELOAD, ALL,                                       \
 		"Messages whose envelopes queued holds in memory at once.")                                                 \
 	SETTING(queue_window, NUMBER, "500", "1", "100000", ON_RELOAD, ALL,                                               \
@@ -224,7 +227,18 @@
 	SETTING(delivery_debug, BOOL, "no", "", "", ON_RELOAD, ALL,                                                       \
 		"Whether the dialogue with other hosts is logged, without messages and secrets.")                         \
 	SETTING(postmaster, TEXT, "postmaster", "", "", ON_RELOAD, ALL,                                                   \
-		"The address in the From field of bounces; without a domain, hostname is added.")
+		"The address in the From field of bounces; without a domain, hostname is added.")                           \
+	SETTING(double_bounce, TEXT, "postmaster", "", "", ON_RELOAD, ALL,                                                \
+		"Who is told of a notice that could not be delivered: an address; without a domain, hostname is added. "    \
+		"none: nobody.")                                                                                            \
+	SETTING(bounce_size_max, SIZE, "64k", "0", "50M", ON_RELOAD, ALL,                                                 \
+		"A larger message is not returned whole, even to a sender who asks for it (RFC 3461 4.3), but its header.") \
+	SETTING(notice_language, TEXT, "en", "", "", ON_RELOAD, ALL,                                                      \
+		"The language of notices to senders: a folder of that name with texts (tassis-queued(8)). en and de come "  \
+		"with tassis.")                                                                                             \
+	SETTING(notice_templates, TEXT, "", "", "", ON_RELOAD, ALL,                                                       \
+		"A folder with LANGUAGE/KIND.txt that take the place of the texts that come with tassis. Empty: templates " \
+		"beside the main.conf of the installation.")
 
 enum setting_when { ON_RELOAD, ON_RESTART };
 enum setting_who { ALL, SECRET };

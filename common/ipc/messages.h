@@ -45,7 +45,8 @@
 #define IPC_LOG(F) F(u8, log_to) F(u8, level)
 /* With a descriptor: a listening socket; kind: enum listening; line is the listen line, or the name of a socket in private/ or control/. */
 #define IPC_LISTENER(F) F(u8, kind) F(text, line, 4096)
-/* With a read-only descriptor: a file that the daemon cannot open itself: "certificate", "key", "resolv.conf", "aliases", "authorities". */
+/* With a read-only descriptor: a file that the daemon cannot open itself: "certificate", "key", "resolv.conf", "aliases", "authorities",
+ * "templates" (of notices). */
 #define IPC_FILE(F) F(text, name, 255) F(text, path, IPC_FOLDER_MAX)
 /* With a descriptor: a folder. */
 #define IPC_FOLDER(F) F(text, name, 255)
@@ -94,11 +95,12 @@
 #define IPC_AGAIN_ASK(F) F(text, id, 32)
 
 /* With a read-only descriptor of the spool file: deliver to recipients (deliver_recipient records), all with one next hop. username and password: for
- * AUTH there. alone: the message has one recipient, so that naming it in the copy tells nobody of others. */
+ * AUTH there. alone: the message has one recipient, so that naming it in the copy tells nobody of others.
+ * ret, envid: RFC 3461 4.3, 4.4; empty: not given. */
 #define IPC_DELIVER_ASK(F) \
 	F(text, id, 32) F(u64, received_us) F(text, reverse_path, IPC_PATH_MAX) F(flag, eight_bit) F(flag, utf8) \
 	F(text, host, IPC_HOST_MAX) F(u16, port) F(flag, mx) F(u8, tls) F(text, username, IPC_HOST_MAX) F(octets, password, 1024) \
-	F(octets, recipients, IPC_LIST_MAX) F(flag, alone)
+	F(octets, recipients, IPC_LIST_MAX) F(flag, alone) F(text, ret, 8) F(text, envid, 128)
 /* Does a message of that size fit into the Maildir's quota (0: no limit)? Answered by done: 1 it does, 0 it does not. */
 #define IPC_QUOTA_ASK(F) F(text, folder, IPC_FOLDER_MAX) F(u64, quota_bytes) F(u64, quota_messages) F(u64, size_bytes)
 /* results: deliver_result records, one for each recipient. unreachable: those that are deferred are so because no host of the next hop could be used: it is
@@ -193,13 +195,14 @@
 	F(u8, kind) F(text, forward_path, IPC_PATH_MAX) F(text, folder, IPC_FOLDER_MAX) F(text, mailbox, IPC_HOST_MAX) F(u64, quota_bytes) \
 	F(u64, quota_messages) F(text, host, IPC_HOST_MAX) F(u16, port) F(flag, mx) F(u8, tls) F(text, username, IPC_HOST_MAX) \
 	F(octets, password, 1024) F(fault, why)
-/* index: the recipient's place in queued's list for this message, given back in the result. */
+/* index: the recipient's place in queued's list for this message, given back in the result. notify, orcpt: RFC 3461 4.1, 4.2; empty: not given. */
 #define IPC_DELIVER_RECIPIENT(F) \
 	F(u32, index) F(text, forward_path, IPC_PATH_MAX) F(text, folder, IPC_FOLDER_MAX) F(text, mailbox, IPC_HOST_MAX) \
-	F(u64, quota_bytes) F(u64, quota_messages)
-/* outcome: enum deliver_outcome. status: RFC 3463. reply: the far end's words or our reason. host: who said it, "" ourselves. */
+	F(u64, quota_bytes) F(u64, quota_messages) F(text, notify, 64) F(text, orcpt, 512)
+/* outcome: enum deliver_outcome. status: RFC 3463. reply: the far end's words or our reason. host: who said it, "" ourselves.
+ * dsn: the next hop knows DSN and has taken notify over: of what becomes of it, it tells the sender. */
 #define IPC_DELIVER_RESULT(F) \
-	F(u32, index) F(u8, outcome) F(text, status, 12) F(text, reply, IPC_REPLY_MAX) F(text, host, IPC_HOST_MAX)
+	F(u32, index) F(u8, outcome) F(text, status, 12) F(text, reply, IPC_REPLY_MAX) F(text, host, IPC_HOST_MAX) F(flag, dsn)
 /* name: the target of MX, PTR; address: A, AAAA; data: TXT (strings joined), TLSA (as on the wire). */
 #define IPC_DNS_RECORD(F) \
 	F(u16, type) F(u16, preference) F(ip, address) F(text, name, IPC_HOST_MAX) F(octets, data, 65535)

@@ -57,6 +57,10 @@
 	EVENT(expired, INFO, "A recipient could not be reached for too long; the sender is told.")                    \
 	EVENT(bounced, INFO, "A notice to the sender was made; it is a message of its own, named here.")              \
 	EVENT(notice_dropped, WARNING, "A notice was not made, because there is nobody to send it to.")               \
+	EVENT(notice_unwanted, INFO, "A recipient has failed, and the sender had asked not to be told.")              \
+	EVENT(double_bounced, INFO, "A notice could not be delivered; double_bounce is told by the message named here.") \
+	EVENT(warned, INFO, "The sender is told of a delay by the message named here.")                               \
+	EVENT(reported, INFO, "The sender had asked to be told of the delivery, and is, by the message named here.")  \
 	EVENT(removed, INFO, "All recipients of a message are done; its file is gone.")                               \
 	/* delivering */                                                                                              \
 	EVENT(stored, DEBUG, "A file is in a Maildir, durable.")                                                      \

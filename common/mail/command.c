@@ -5,6 +5,7 @@
 #include "common/base/ascii.h"
 #include "common/base/fault.h"
 #include "common/base/number.h"
+#include "common/mail/dsn.h"
 
 static const struct {
 	const char *name;
@@ -141,6 +142,16 @@ static bool keep_once(struct slice *kept, const struct parameter *p, bool good, 
 	return true;
 }
 
+/* The same, where a wrong value is answered by what would be a right one. */
+static bool keep_known(struct slice *kept, const struct parameter *p, bool good, const char *form,
+		       struct reply *no)
+{
+	if (good || kept->n > 0)
+		return keep_once(kept, p, good, no);
+	reply_set(no, 501, "5.5.4", "%s", form);
+	return false;
+}
+
 static bool is_keyword(const struct parameter *p, const char *keyword)
 {
 	return slice_equal_nocase(p->keyword, slice_of_cstr(keyword));
@@ -181,12 +192,13 @@ static bool mail_parameter(const struct parameter *p, unsigned extensions,
 		return keep_once(&out->auth, p,
 				 slice_equal(p->value, SLICE("<>")) || is_xtext(p->value), no);
 	if (extensions & EXTENSION_DSN && is_keyword(p, "RET"))
-		return keep_once(&out->ret, p,
-				 slice_equal_nocase(p->value, SLICE("FULL")) ||
-					 slice_equal_nocase(p->value, SLICE("HDRS")),
-				 no);
+		return keep_known(&out->ret, p,
+				  slice_equal_nocase(p->value, SLICE("FULL")) ||
+					  slice_equal_nocase(p->value, SLICE("HDRS")),
+				  "RET is FULL or HDRS", no);
 	if (extensions & EXTENSION_DSN && is_keyword(p, "ENVID"))
-		return keep_once(&out->envid, p, p->value.n <= 100 && is_xtext(p->value), no);
+		return keep_known(&out->envid, p, p->value.n <= DSN_ENVID_MAX && is_xtext(p->value),
+				  "ENVID is at most 100 octets of xtext", no);
 	return unknown(no, p->keyword);
 }
 
@@ -205,22 +217,33 @@ static bool is_notify(struct slice value)
 	return value.n > 0;
 }
 
+/* RFC 3464 2.1.2: an address-type is an atom. */
+static bool is_type(struct slice s)
+{
+	for (size_t i = 0; i < s.n; i++)
+		if (!ascii_is_alnum(s.p[i]) && s.p[i] != '-')
+			return false;
+	return s.n > 0;
+}
+
 /* RFC 3461 4.2: addr-type ";" xtext. */
 static bool is_orcpt(struct slice value)
 {
 	size_t semicolon = slice_find(value, ';');
 
-	return value.n <= 500 && semicolon != SIZE_MAX && semicolon > 0 &&
-	       is_xtext(slice_tail(value, semicolon + 1));
+	return value.n <= DSN_ORCPT_MAX && semicolon != SIZE_MAX &&
+	       is_type(slice_head(value, semicolon)) && is_xtext(slice_tail(value, semicolon + 1));
 }
 
 static bool rcpt_parameter(const struct parameter *p, unsigned extensions,
 			   struct rcpt_argument *out, struct reply *no)
 {
 	if (extensions & EXTENSION_DSN && is_keyword(p, "NOTIFY"))
-		return keep_once(&out->notify, p, is_notify(p->value), no);
+		return keep_known(&out->notify, p, is_notify(p->value),
+				  "NOTIFY is NEVER, or a list of SUCCESS, FAILURE, DELAY", no);
 	if (extensions & EXTENSION_DSN && is_keyword(p, "ORCPT"))
-		return keep_once(&out->orcpt, p, is_orcpt(p->value), no);
+		return keep_known(&out->orcpt, p, is_orcpt(p->value),
+				  "ORCPT is rfc822;ADDRESS, the address as xtext", no);
 	return unknown(no, p->keyword);
 }
 

@@ -16,7 +16,7 @@ struct field {
 
 static const struct field message_fields[] = {
 	FIELD(envelope, "helo", helo), FIELD(envelope, "client_name", client_name), FIELD(envelope, "user", user),
-	FIELD(envelope, "ret", ret), FIELD(envelope, "envid", envid),
+	FIELD(envelope, "ret", ret), FIELD(envelope, "envid", envid), FIELD(envelope, "notice", notice),
 };
 
 static const struct field recipient_fields[] = {

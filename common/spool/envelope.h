@@ -39,6 +39,7 @@ struct envelope {
 	struct ip client;          /* family 0: not known (made here) */
 	struct slice helo, client_name, user;
 	struct slice ret, envid; /* RFC 3461 4.3, 4.4 */
+	struct slice notice;     /* of what kind it is, where it was made here (queued/notice.h); empty: it is none */
 	bool eight_bit, utf8, spam;
 	struct envelope_recipient *recipients;
 	size_t n_recipients;

@@ -89,6 +89,8 @@ enum spool_result_kind {
 	SPOOL_RESULT_DEFERRED,  /* an attempt that did not succeed */
 	SPOOL_RESULT_BOUNCED,   /* the sender was told; done */
 	SPOOL_RESULT_DROPPED,   /* done without anybody being told: null sender, or an administrator deleted it */
+	SPOOL_RESULT_WARNED,    /* the sender was told that the message is late; of the message, whatever recipient it names */
+	SPOOL_RESULT_REPORTED,  /* the sender was told that it is delivered, as they had asked, or another host tells them */
 };
 
 struct spool_result {

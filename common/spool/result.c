@@ -23,7 +23,8 @@
 
 static const struct slice kinds[] = {
 	[SPOOL_RESULT_DELIVERED] = {"delivered", 9}, [SPOOL_RESULT_FAILED] = {"failed", 6},   [SPOOL_RESULT_DEFERRED] = {"deferred", 8},
-	[SPOOL_RESULT_BOUNCED] = {"bounced", 7},     [SPOOL_RESULT_DROPPED] = {"dropped", 7},
+	[SPOOL_RESULT_BOUNCED] = {"bounced", 7},     [SPOOL_RESULT_DROPPED] = {"dropped", 7}, [SPOOL_RESULT_WARNED] = {"warned", 6},
+	[SPOOL_RESULT_REPORTED] = {"reported", 8},
 };
 
 /* ---- a line in memory ---- */

@@ -26,6 +26,11 @@ static bool part_add(struct spool_recipient_state *st, const struct spool_result
 
 static bool state_take(struct spool_recipient_state *st, const struct spool_result *r, struct arena *arena, struct fault *why)
 {
+	if (r->kind == SPOOL_RESULT_WARNED || r->kind == SPOOL_RESULT_REPORTED) {
+		st->warned |= r->kind == SPOOL_RESULT_WARNED;
+		st->reported |= r->kind == SPOOL_RESULT_REPORTED;
+		return true;
+	}
 	st->last = *r;
 	st->has_last = true;
 	if (r->kind == SPOOL_RESULT_DEFERRED) {

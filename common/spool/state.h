@@ -22,9 +22,11 @@ struct fault;
 struct spool_recipient_state {
 	bool done;          /* delivered, bounced or dropped: nothing is left to do */
 	bool failed;        /* refused for good as a whole, the sender not yet told; last says why */
+	bool warned;        /* a line says that the sender was told of the delay */
+	bool reported;      /* the sender was told of the delivery, or another host does it */
 	uint32_t n_attempts; /* that were deferred */
 	bool has_last;
-	struct spool_result last; /* the latest line about it, of either kind */
+	struct spool_result last; /* the latest line about what became of it */
 	/* The latest line about each of its mailboxes, sorted by forward_path. */
 	struct spool_result *parts;
 	size_t n_parts;

@@ -25,6 +25,7 @@ struct extensions extensions_read(struct slice text)
 		e.eight_bit_mime = e.eight_bit_mime || slice_equal_nocase(word, SLICE("8BITMIME"));
 		e.starttls = e.starttls || slice_equal_nocase(word, SLICE("STARTTLS"));
 		e.smtputf8 = e.smtputf8 || slice_equal_nocase(word, SLICE("SMTPUTF8"));
+		e.dsn = e.dsn || slice_equal_nocase(word, SLICE("DSN"));
 		if (slice_equal_nocase(word, SLICE("AUTH")))
 			read_mechanisms(line, &e);
 		else if (slice_starts_nocase(word, SLICE("AUTH="))) { /* as old hosts say it */

@@ -8,7 +8,7 @@
 #include "common/base/slice.h"
 
 struct extensions {
-	bool pipelining, eight_bit_mime, starttls, smtputf8;
+	bool pipelining, eight_bit_mime, starttls, smtputf8, dsn;
 	bool auth_plain, auth_login; /* RFC 4954 */
 	uint64_t size_max; /* RFC 1870; 0: it names no limit */
 };

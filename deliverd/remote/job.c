@@ -62,7 +62,8 @@ static bool put_result(struct buf *list, const struct job_recipient *r)
 					 .outcome = (uint8_t)r->outcome,
 					 .status = slice_of_cstr(r->status),
 					 .reply = r->reply,
-					 .host = r->host};
+					 .host = r->host,
+					 .dsn = r->dsn};
 
 	return ipc_put_deliver_result(list, &out);
 }
@@ -357,6 +358,14 @@ static bool is_one_line(struct slice path)
 	return true;
 }
 
+static bool take_recipient(struct job *j, const struct ipc_deliver_recipient *in,
+			   struct job_recipient *out, struct fault *why)
+{
+	return arena_copy(&j->arena, in->forward_path, &out->forward_path, why) &&
+	       (!is_one_line(in->notify) || arena_copy(&j->arena, in->notify, &out->notify, why)) &&
+	       (!is_one_line(in->orcpt) || arena_copy(&j->arena, in->orcpt, &out->orcpt, why));
+}
+
 static bool take_recipients(struct job *j, struct slice list, struct fault *why)
 {
 	struct ipc_deliver_recipient r;
@@ -372,8 +381,7 @@ static bool take_recipients(struct job *j, struct slice list, struct fault *why)
 			fault_set(why, "5.1.3", "a path with a control character cannot be sent");
 			return false;
 		}
-		if (!arena_copy(&j->arena, r.forward_path,
-				&j->recipients[j->n_recipients].forward_path, why))
+		if (!take_recipient(j, &r, &j->recipients[j->n_recipients], why))
 			return false;
 	}
 	return true;
@@ -415,7 +423,9 @@ static bool take_ask(struct job *j, const struct ipc_deliver_ask *ask, struct fa
 	}
 	return arena_copy(&j->arena, ask->id, &j->id, why) &&
 	       arena_copy(&j->arena, ask->reverse_path, &j->reverse_path, why) &&
-	       arena_copy(&j->arena, ask->host, &j->host, why) && take_credentials(j, ask, why) &&
+	       arena_copy(&j->arena, ask->host, &j->host, why) &&
+	       (!is_one_line(ask->ret) || arena_copy(&j->arena, ask->ret, &j->ret, why)) &&
+	       (!is_one_line(ask->envid) || arena_copy(&j->arena, ask->envid, &j->envid, why)) && take_credentials(j, ask, why) &&
 	       take_recipients(j, ask->recipients, why);
 }
 

@@ -41,7 +41,9 @@ struct job_recipient {
 	uint32_t index; /* queued's number */
 	struct slice forward_path;
 	enum deliver_outcome outcome;
+	struct slice notify, orcpt; /* RFC 3461 4.1, 4.2; empty: not given */
 	bool accepted; /* RCPT was; the end of data decides */
+	bool dsn;      /* the host that took it was told of notify */
 	char status[REPLY_STATUS_MAX];
 	struct slice reply, host;
 };
@@ -53,7 +55,7 @@ struct job {
 	struct arena arena;
 	int fd; /* the spool file, read-only */
 	struct spool_header header;
-	struct slice id, reverse_path, host;
+	struct slice id, reverse_path, host, ret, envid;
 	struct slice username; /* "": none */
 	struct buf password;
 	uint16_t port;

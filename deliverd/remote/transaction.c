@@ -20,6 +20,10 @@ static size_t n_commands(const struct session *s)
 	return s->n_recipients + 2;
 }
 
+/* " NAME=" and its value, for "%s%.*s"; nothing where it is not given or may not be said. */
+#define PARAMETER(name, may, value)                                                                \
+	(may) && (value).n > 0 ? (name) : "", (may) ? slice_int((value).n) : 0, (value).n > 0 ? (value).p : ""
+
 static void say_mail(struct session *s)
 {
 	const struct job *j = s->job;
@@ -28,9 +32,20 @@ static void say_mail(struct session *s)
 	if (s->can.size_max)
 		snprintf(size, sizeof(size), " SIZE=%llu",
 			 (unsigned long long)j->header.content_length);
-	session_say(s, "MAIL FROM:<%.*s>%s%s%s", SLICE_PRINTF(j->reverse_path), size,
+	session_say(s, "MAIL FROM:<%.*s>%s%s%s%s%.*s%s%.*s", SLICE_PRINTF(j->reverse_path), size,
 		    j->eight_bit && s->can.eight_bit_mime ? " BODY=8BITMIME" : "",
-		    j->utf8 && s->can.smtputf8 ? " SMTPUTF8" : "");
+		    j->utf8 && s->can.smtputf8 ? " SMTPUTF8" : "",
+		    PARAMETER(" RET=", s->can.dsn, j->ret),
+		    PARAMETER(" ENVID=", s->can.dsn, j->envid));
+}
+
+/* RFC 3461 5.2.1: a host that knows DSN hears what the sender wants to hear, and tells it. */
+static void say_rcpt(struct session *s, struct job_recipient *r)
+{
+	r->dsn = s->can.dsn;
+	session_say(s, "RCPT TO:<%.*s>%s%.*s%s%.*s", SLICE_PRINTF(r->forward_path),
+		    PARAMETER(" NOTIFY=", r->dsn, r->notify),
+		    PARAMETER(" ORCPT=", r->dsn, r->orcpt));
 }
 
 static void say_command(struct session *s, size_t command)
@@ -38,8 +53,7 @@ static void say_command(struct session *s, size_t command)
 	if (command == COMMAND_MAIL)
 		say_mail(s);
 	else if (command <= s->n_recipients)
-		session_say(s, "RCPT TO:<%.*s>",
-			    SLICE_PRINTF(s->job->recipients[command - 1].forward_path));
+		say_rcpt(s, &s->job->recipients[command - 1]);
 	else
 		session_say(s, "DATA");
 }

@@ -11,8 +11,14 @@
 #include <cmocka.h>
 
 #include "common/base/ascii.h"
+#include "common/base/fault.h"
+#include "common/base/fd.h"
+#include "queued/template.h"
 
 #define MADE_US 1795622415123456u
+
+static struct buf words_text;
+static struct template words;
 
 static const struct bounce_recipient several[] = {
 	{.forward_path = {"bob@example.com", 15},
@@ -34,16 +40,68 @@ static const struct bounce_recipient several[] = {
 	 .at_us = MADE_US - 3000000},
 };
 
-static struct bounce bounce_about(const struct bounce_recipient *recipients, size_t n)
+static const struct bounce_recipient late[] = {
+	{.action = BOUNCE_DELAYED,
+	 .forward_path = {"bob@example.com", 15},
+	 .original_path = {"bob@example.com", 15},
+	 .orcpt = {"rfc822;Bob+2Bx@example.com", 26},
+	 .status = {"4.2.1", 5},
+	 .reply = {"450 4.2.1 <bob@example.com>: come again", 39},
+	 .host = {"mx1.example.com", 15},
+	 .at_us = MADE_US - 1000000},
+	{.action = BOUNCE_DELAYED,
+	 .forward_path = {"ann@example.net", 15},
+	 .original_path = {"ann@example.net", 15},
+	 .status = {"4.4.1", 5},
+	 .reply = {"mx.example.net: Connection refused", 34},
+	 .host = {"mx.example.net", 14},
+	 .at_us = MADE_US - 2000000},
+};
+
+static const struct bounce_recipient delivered[] = {
+	{.action = BOUNCE_DELIVERED,
+	 .forward_path = {"bob@example.org", 15},
+	 .original_path = {"robert@example.org", 18},
+	 .status = {"2.0.0", 5},
+	 .at_us = MADE_US - 1000000},
+	{.action = BOUNCE_RELAYED,
+	 .forward_path = {"ann@example.net", 15},
+	 .original_path = {"ann@example.net", 15},
+	 .status = {"2.6.0", 5},
+	 .reply = {"250 2.6.0 queued as 4711", 24},
+	 .host = {"mx.example.net", 14},
+	 .at_us = MADE_US - 2000000},
+	{.action = BOUNCE_EXPANDED,
+	 .forward_path = {"all@example.org", 15},
+	 .original_path = {"all@example.org", 15},
+	 .status = {"2.0.0", 5},
+	 .at_us = MADE_US - 3000000},
+};
+
+static void words_load(const char *name)
 {
-	return (struct bounce){.hostname = SLICE("mail.example.org"),
+	char path[200];
+	struct fault why;
+
+	(void)snprintf(path, sizeof(path), "etc/templates/%s.txt", name);
+	buf_fini(&words_text);
+	buf_init(&words_text, TEMPLATE_MAX);
+	if (!fd_slurp_path(path, &words_text, NULL, &why) || !template_read(buf_slice(&words_text), &words, &why))
+		fail_msg("%s: %s", path, why.text);
+}
+
+static struct bounce bounce_about(const char *name, const struct bounce_recipient *recipients, size_t n)
+{
+	words_load(name);
+	return (struct bounce){.words = &words,
+			       .hostname = SLICE("mail.example.org"),
 			       .postmaster = SLICE("postmaster"),
 			       .id = SLICE("01hqz3v5k2m7n8p9r4s6t0"),
 			       .made_us = MADE_US,
 			       .about = SLICE("01hqz0a0a0a0a0a0a0a0a0"),
 			       .received_us = MADE_US - 60000000,
-			       .reverse_path = SLICE("carol@example.org"),
-			       .headers = SLICE("From: carol@example.org\r\nSubject: Lunch\r\n"),
+			       .to = SLICE("carol@example.org"),
+			       .content = SLICE("From: carol@example.org\r\nSubject: Lunch\r\n"),
 			       .recipients = recipients,
 			       .n_recipients = n};
 }
@@ -74,30 +132,85 @@ static void compare_with(const char *path, struct slice text)
 	free(lines);
 }
 
-static void a_notice_reads_as_the_golden_file(void **state)
+static void reads_as(const struct bounce *b, const char *path)
 {
-	struct bounce b = bounce_about(several, ARRAY_LENGTH(several));
 	struct buf out;
 
-	(void)state;
 	buf_init(&out, 65536);
-	assert_true(bounce_compose(&b, &out));
-	compare_with("t/vectors/bounce/01-several.eml", buf_slice(&out));
+	assert_true(bounce_compose(b, &out));
+	compare_with(path, buf_slice(&out));
 	buf_fini(&out);
 }
 
-static void one_recipient_is_spoken_of_in_the_singular(void **state)
+static void a_notice_reads_as_the_golden_file(void **state)
 {
-	struct bounce b = bounce_about(several, 1);
-	struct buf out;
+	struct bounce b = bounce_about("en/failure", several, ARRAY_LENGTH(several));
 
 	(void)state;
-	buf_init(&out, 65536);
+	reads_as(&b, "t/vectors/bounce/01-several.eml");
+}
+
+static void envelope_id_and_postmaster_are_named(void **state)
+{
+	struct bounce b = bounce_about("en/failure", several, 1);
+
+	(void)state;
 	b.postmaster = SLICE("hostmaster@example.net");
-	b.envid = SLICE("QQ314159");
-	assert_true(bounce_compose(&b, &out));
-	compare_with("t/vectors/bounce/02-one.eml", buf_slice(&out));
-	buf_fini(&out);
+	b.envid = SLICE("QQ+2B314159");
+	reads_as(&b, "t/vectors/bounce/02-one.eml");
+}
+
+static void a_delay_says_until_when_it_is_tried(void **state)
+{
+	struct bounce b = bounce_about("en/delay", late, ARRAY_LENGTH(late));
+
+	(void)state;
+	b.until_us = MADE_US + 400000000000;
+	reads_as(&b, "t/vectors/bounce/03-delay.eml");
+}
+
+static void a_success_is_delivered_relayed_or_expanded(void **state)
+{
+	struct bounce b = bounce_about("en/success", delivered, ARRAY_LENGTH(delivered));
+
+	(void)state;
+	reads_as(&b, "t/vectors/bounce/04-success.eml");
+}
+
+static void another_language_is_quoted_printable(void **state)
+{
+	struct bounce b = bounce_about("de/failure", several, 2);
+
+	(void)state;
+	words.subject = SLICE("Zur\xc3\xbc" "ck: die Nachricht k\xc3\xb6nnte nicht zugestellt werden, weil der Empf\xc3\xa4nger fehlt");
+	reads_as(&b, "t/vectors/bounce/05-german.eml");
+}
+
+static void an_address_in_utf8_makes_it_global(void **state)
+{
+	const struct bounce_recipient juergen = {.forward_path = SLICE("j\xc3\xbcrgen@example.com"),
+						 .original_path = SLICE("j\xc3\xbcrgen@example.com"),
+						 .status = SLICE("5.1.1"),
+						 .reply = SLICE("550 5.1.1 nobody"),
+						 .host = SLICE("mx1.example.com"),
+						 .at_us = MADE_US};
+	struct bounce b = bounce_about("en/failure", &juergen, 1);
+
+	(void)state;
+	b.utf8 = true;
+	b.content = SLICE("From: carol@example.org\r\nSubject: Gr\xc3\xbc\xc3\x9f" "e\r\n");
+	assert_true(bounce_is_utf8(&b));
+	reads_as(&b, "t/vectors/bounce/06-utf8.eml");
+}
+
+static void the_whole_message_is_a_part(void **state)
+{
+	struct bounce b = bounce_about("en/failure", several, 1);
+
+	(void)state;
+	b.whole = true;
+	b.content = SLICE("From: carol@example.org\r\nSubject: Lunch\r\n\r\nAt noon?\r\n");
+	reads_as(&b, "t/vectors/bounce/07-whole.eml");
 }
 
 /* Whatever others said: CRLF line ends and no other CR or LF, no line over 998 octets, no field of theirs among ours. */
@@ -106,11 +219,11 @@ static void what_others_said_cannot_break_the_form(void **state)
 	char reply[4000];
 	struct bounce_recipient evil = {.forward_path = SLICE("x\r\nBcc: y@example.org"),
 					.original_path = SLICE("x\ny"),
-					.orcpt = SLICE("rfc822;a\r\nb"),
+					.orcpt = SLICE("rfc822;a+0D+0Ab"),
 					.status = SLICE("5.0.0\r\n\r\n"),
 					.host = SLICE("mx\r\n\r\n--notice-"),
 					.at_us = 1};
-	struct bounce b = bounce_about(&evil, 1);
+	struct bounce b = bounce_about("en/failure", &evil, 1);
 	struct slice text, line;
 	struct buf out;
 
@@ -118,8 +231,8 @@ static void what_others_said_cannot_break_the_form(void **state)
 	memset(reply, 'x', sizeof(reply));
 	memcpy(reply, "550 \r\nSubject: \xff\x01\x80 ", 20);
 	evil.reply = slice_of(reply, sizeof(reply));
-	b.reverse_path = SLICE("a\r\nTo: b");
-	b.envid = SLICE("1\r\n2");
+	b.to = SLICE("a\r\nTo: b");
+	b.envid = SLICE("1+0D+0A2");
 	buf_init(&out, 65536);
 	assert_true(bounce_compose(&b, &out));
 	text = buf_slice(&out);
@@ -139,21 +252,21 @@ static void what_others_said_cannot_break_the_form(void **state)
 
 static void letters_outside_ascii_in_the_message_make_it_8bit(void **state)
 {
-	struct bounce b = bounce_about(several, 1);
+	struct bounce b = bounce_about("en/failure", several, 1);
 	struct buf out;
 
 	(void)state;
-	b.headers = SLICE("Subject: Gr\xc3\xbc\xc3\x9f" "e\r\n");
+	b.content = SLICE("Subject: Gr\xc3\xbc\xc3\x9f" "e\r\n");
 	buf_init(&out, 65536);
 	assert_true(bounce_compose(&b, &out));
 	assert_int_not_equal(slice_find_slice(buf_slice(&out), SLICE("Content-Transfer-Encoding: 8bit\r\n")), SIZE_MAX);
-	assert_int_equal(slice_find_slice(buf_slice(&out), SLICE("Content-Transfer-Encoding: 7bit\r\n")), SIZE_MAX);
+	assert_int_equal(slice_find_slice(buf_slice(&out), SLICE("message/global")), SIZE_MAX);
 	buf_fini(&out);
 }
 
 static void without_room_there_is_no_half_a_notice(void **state)
 {
-	struct bounce b = bounce_about(several, 1);
+	struct bounce b = bounce_about("en/failure", several, 1);
 	struct buf out;
 
 	(void)state;
@@ -166,13 +279,22 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_notice_reads_as_the_golden_file),
-		cmocka_unit_test(one_recipient_is_spoken_of_in_the_singular),
+		cmocka_unit_test(envelope_id_and_postmaster_are_named),
+		cmocka_unit_test(a_delay_says_until_when_it_is_tried),
+		cmocka_unit_test(a_success_is_delivered_relayed_or_expanded),
+		cmocka_unit_test(another_language_is_quoted_printable),
+		cmocka_unit_test(an_address_in_utf8_makes_it_global),
+		cmocka_unit_test(the_whole_message_is_a_part),
 		cmocka_unit_test(what_others_said_cannot_break_the_form),
 		cmocka_unit_test(letters_outside_ascii_in_the_message_make_it_8bit),
 		cmocka_unit_test(without_room_there_is_no_half_a_notice),
 	};
 
+	int status;
+
 	(void)setenv("TZ", "UTC", 1);
 	tzset();
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	status = cmocka_run_group_tests(tests, NULL, NULL);
+	buf_fini(&words_text);
+	return status;
 }

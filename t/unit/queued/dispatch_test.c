@@ -285,6 +285,7 @@ static void a_dead_host_costs_one_probe_a_period(void **state)
 	off_t size;
 
 	(void)state;
+	settings_take(PLAIN_SETTINGS "queue_delay_warning = 0s\n");
 	dead_begin(100);
 	n_first = n_before = w->n_seen;
 	assert_int_equal(log_count(" destination_failing "), 1);
@@ -331,6 +332,7 @@ static void what_waits_for_a_dead_host_bounces_after_its_lifetime(void **state)
 	size_t n = 0;
 
 	(void)state;
+	settings_take(PLAIN_SETTINGS "queue_delay_warning = 0s\n");
 	w->dead = "dead.test";
 	queued_begin();
 	for (size_t i = 0; i < 20; i++)

@@ -2,7 +2,8 @@
  *
  * Domains tell where mail goes: local.test is local; list.test is an alias for ann@local.test, fail-bob@far.test and defer-carl@far.test;
  * smart-USER.test is one host, with user USER and password "secret" of it; refused.test is refused for good; down.test has no answer now; all others are remote, host the domain itself.
- * Local-parts tell what becomes of it: fail-…, defer-…, grey-… (the first time), hold-… (no answer until the test says so), crash-… (the deliverd dies); all others are delivered. */
+ * Local-parts tell what becomes of it: fail-…, defer-…, grey-… (the first time), hold-… (no answer until the test says so), crash-… (the deliverd dies); all others are delivered,
+ * dsn-… by a host that knows DSN. */
 #pragma once
 
 #include <errno.h>
@@ -48,6 +49,7 @@ struct seen {
 	size_t n_to;
 	char content[4096];
 	char username[64], password[64], mailbox[64];
+	char notify[64], orcpt[520], ret[8]; /* of the last recipient */
 	uint64_t quota_messages;
 	bool alone;
 	struct ipc_request *held;
@@ -242,6 +244,7 @@ static void result_put(struct buf *results, uint32_t index, struct slice path)
 				       .reply = SLICE("250 2.0.0 taken"),
 				       .host = SLICE("mx.far.test")};
 
+	r.dsn = slice_starts(path, SLICE("dsn-"));
 	if (slice_starts(path, SLICE("fail-"))) {
 		r.outcome = DELIVER_FAILED;
 		r.status = SLICE("5.1.1");
@@ -307,6 +310,7 @@ static void deliverd_handle(void *arg, struct ipc_request *request, const struct
 	assert_true(slice_cstr(ask->username, seen->username, sizeof(seen->username), &why) &&
 		    slice_cstr(ask->password, seen->password, sizeof(seen->password), &why));
 	seen->alone = ask->alone;
+	assert_true(slice_cstr(ask->ret, seen->ret, sizeof(seen->ret), &why));
 	content_read(*fd, seen->id, seen->content, sizeof(seen->content));
 	buf_init(&results, 1 << 20);
 	while (ipc_next_deliver_recipient(&recipients, &r, &broken)) {
@@ -315,6 +319,8 @@ static void deliverd_handle(void *arg, struct ipc_request *request, const struct
 		if (used + r.forward_path.n + 2 < sizeof(seen->to))
 			(void)snprintf(seen->to + used, sizeof(seen->to) - used, "%s%.*s", used > 0 ? " " : "", SLICE_PRINTF(r.forward_path));
 		seen->n_to++;
+		assert_true(slice_cstr(r.notify, seen->notify, sizeof(seen->notify), &why) &&
+			    slice_cstr(r.orcpt, seen->orcpt, sizeof(seen->orcpt), &why));
 		seen->quota_messages = r.quota_messages;
 		assert_true(slice_cstr(r.mailbox, seen->mailbox, sizeof(seen->mailbox), &why));
 		crash |= slice_starts(r.forward_path, SLICE("crash-"));
@@ -527,7 +533,8 @@ struct mail {
 	bool answered;
 };
 
-/* An encoded envelope; to: addresses with a space between; =NAME is the mailbox of the one before, +spam marks the message. */
+/* An encoded envelope; to: addresses with a space between; =NAME is the mailbox of the one before, ~VALUE its NOTIFY, ^VALUE its ORCPT; +spam marks the message, +ret=FULL and
+ * +notice=failure say more of it. */
 static void mail_envelope(struct mail *m, const char *from, const char *to)
 {
 	struct envelope_recipient recipients[200];
@@ -538,6 +545,14 @@ static void mail_envelope(struct mail *m, const char *from, const char *to)
 	while (slice_word(&rest, &word)) {
 		if (slice_equal(word, SLICE("+spam")))
 			e.spam = true;
+		else if (slice_starts(word, SLICE("~")))
+			recipients[e.n_recipients - 1].notify = slice_tail(word, 1);
+		else if (slice_starts(word, SLICE("^")))
+			recipients[e.n_recipients - 1].orcpt = slice_tail(word, 1);
+		else if (slice_starts(word, SLICE("+ret=")))
+			e.ret = slice_tail(word, 5);
+		else if (slice_starts(word, SLICE("+notice=")))
+			e.notice = slice_tail(word, 8);
 		else if (slice_starts(word, SLICE("=")))
 			recipients[e.n_recipients - 1].mailbox = slice_tail(word, 1);
 		else
