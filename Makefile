@@ -99,6 +99,7 @@ $(BUILD)/t/dialogue/stage: $(BUILD)/t/dialogue/stage.o $(BUILD)/common.a
 FUZZ_BIN := $(patsubst %.c,$(BUILD)/%,$(wildcard t/fuzz/*.c))
 fuzz: $(FUZZ_BIN)
 $(BUILD)/t/fuzz/aliases: $(BUILD)/lookupd/aliases.o $(BUILD)/lookupd/name.o $(BUILD)/lookupd/query.o
+$(BUILD)/t/fuzz/smtp_reply: $(BUILD)/deliverd/remote/extensions.o
 $(BUILD)/t/fuzz/maildirsize: $(BUILD)/deliverd/local/maildirsize.o
 $(BUILD)/t/fuzz/mailbox: $(BUILD)/deliverd/local/mailbox.o $(BUILD)/deliverd/local/folder.o $(BUILD)/deliverd/local/subscription.o
 $(BUILD)/t/fuzz/%: $(BUILD)/t/fuzz/%.o $(BUILD)/common.a

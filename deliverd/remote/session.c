@@ -243,7 +243,7 @@ static void other_way(struct session *s)
 	struct job *j = s->job;
 	struct fault why = {0};
 
-	s->spent = s->spent || s->n_accepted == 0;
+	s->spent = s->spent || !s->end_sent; /* it takes nothing of us */
 	s->job = NULL;
 	j->session = NULL;
 	fault_of_reply(&why, "a recipient", &s->refusal);

@@ -140,7 +140,7 @@ def test_smtps_first_goes_to_that_port_with_tls(near, certificate):
 @pytest.mark.parametrize("how", ["554 5.7.1 not here", "421 4.3.2 not now", "close"])
 def test_smtps_first_that_fails_before_the_end_of_data_means_the_other_port(near, certificate, stage, how):
     with FarEnd({stage: how, "HELO": how}, certificate=certificate, implicit=True) as smtps, FarEnd(certificate=certificate) as far:
-        tassis = near(far, delivery_secure="smtps-first", delivery_smtps_port=smtps.port, queue_retry_min="1h", queue_retry_max="1h")
+        tassis = near(far, delivery_secure="smtps-first", delivery_smtps_port=smtps.port, queue_retry_min="1h", queue_retry_max="1h", delivery_reuse_idle="5min")
         for n in range(2):
             submit(tassis, ["bob@far.test"])
             wait_for(lambda: len(far.messages) > n)
@@ -148,6 +148,8 @@ def test_smtps_first_that_fails_before_the_end_of_data_means_the_other_port(near
         assert len(far.messages) == 2 and not smtps.messages and not tassis.messages()
         assert far.messages[0][3]  # with STARTTLS, where that is offered
         assert smtps.connections == 1  # for a day
+        if how.startswith("554") and stage in ("MAIL", "RCPT", "DATA"):  # and the connection is not kept
+            wait_for(lambda: "C: QUIT" in smtps.dialogue)
 
 
 def test_smtps_first_silent_is_given_five_seconds(near):

@@ -605,7 +605,7 @@ static void smtps_begin(struct far *smtps)
 static void smtps_that_fails_means_the_other_port_and_is_remembered_for_a_day(void **state)
 {
 	static const char *const greetings[] = {FAR_CLOSE, "220 no TLS here\r\n",
-						"554 5.3.2 never\r\n" FAR_CLOSE};
+						("554 5.3.2 never\r\n" FAR_CLOSE)};
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(greetings) / sizeof(*greetings); i++) {
@@ -825,6 +825,7 @@ static void refused_login_defers_in_the_far_ends_words(void **state)
 	far_say(&st->far, "YW5u", "334 UGFzc3dvcmQ6\r\n", 0);
 	far_say(&st->far, "b3Bl", "334 UGFzc3dvcmQ6\r\n", 0);
 	assert_deferred(deliver(ORDER(ANN)), "AUTH");
+	assert_int_equal(far_count(&st->far, "b3Bl"), 1);
 	stage_end();
 }
 
