@@ -22,6 +22,7 @@
 
 #define SYSLOG_SOCKET "/dev/log"
 #define RESOLV_CONF_MAX 65536
+#define KEY_MAX (1u << 20)
 #define AUTHORITIES_MAX (16u << 20)
 #define ALIASES_MAX (1u << 20)
 
@@ -180,6 +181,20 @@ enum files_look files_look_pair(struct files *f, const struct settings *s, struc
 	f->certificate = certificate_fd;
 	f->key = key_fd;
 	return FILES_CHANGED;
+}
+
+bool files_same_key(const struct files *a, const struct files *b)
+{
+	struct buf first, second;
+	bool same;
+
+	buf_init_secret(&first, KEY_MAX);
+	buf_init_secret(&second, KEY_MAX);
+	same = fd_slurp(a->key, &first, NULL) && fd_slurp(b->key, &second, NULL) &&
+	       slice_equal(buf_slice(&first), buf_slice(&second));
+	buf_fini(&first);
+	buf_fini(&second);
+	return same;
 }
 
 /* ---- resolv.conf ---- */

@@ -47,6 +47,9 @@ MUST_USE bool files_load(struct files *f, const struct settings *s, int terminal
 /* Opens the log anew, after a rotation. On failure the old one stays. */
 MUST_USE bool files_log_reopen(struct files *f, const struct settings *s, int terminal, struct fault *why);
 
+/* Do both hand over the same private key? */
+bool files_same_key(const struct files *a, const struct files *b);
+
 enum files_look { FILES_SAME, FILES_CHANGED, FILES_REFUSED };
 /* Has the pair (resolv.conf, aliases_file, delivery_tls_ca, the system log's socket) changed since it was taken? CHANGED: f holds the new one. REFUSED: the new one cannot be used, why says it, and the old one
  * stays; it is said once for each change. */

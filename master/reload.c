@@ -72,6 +72,7 @@ static bool prepare(struct master *m, struct settings **settings, struct files *
 /* Nothing here can fail that matters to the daemons. */
 static void take(struct master *m, struct settings *settings, const struct files *files)
 {
+	bool new_key = !files_same_key(&m->files, files);
 	struct fault why = {0};
 
 	settings_destroy(m->settings);
@@ -84,13 +85,16 @@ static void take(struct master *m, struct settings *settings, const struct files
 	LIST_EACH(node, &m->children) {
 		struct child *c = LIST_ENTRY(node, struct child, node);
 
-		child_send(c, BATCH_LOG | BATCH_KEY | BATCH_CERTIFICATE | BATCH_RESOLV | BATCH_ALIASES | BATCH_AUTHORITIES | BATCH_TEMPLATES |
+		/* Not the certificate: who is replaced goes on showing the old one, whose key lookupd still has. */
+		child_send(c, BATCH_LOG | BATCH_KEY | BATCH_RESOLV | BATCH_ALIASES | BATCH_AUTHORITIES | BATCH_TEMPLATES |
 				      (c->slot->kind->in_place ? BATCH_SETTINGS : 0));
 	}
 	LIST_EACH(node, &m->slots) {
 		struct slot *slot = LIST_ENTRY(node, struct slot, node);
 
-		if (!slot->kind->in_place)
+		if (new_key && slot->kind->role == IPC_ROLE_SMTPD)
+			loop_timer_set(&slot->restart, CERTIFICATE_AFTER_MS);
+		else if (!slot->kind->in_place)
 			slot_start(slot);
 	}
 	log_event(reloaded, F_TEXT(file, m->main_conf));

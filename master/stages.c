@@ -22,7 +22,7 @@ static bool all_ready(const struct master *m)
 	LIST_EACH(node, &m->slots) {
 		const struct slot *slot = LIST_ENTRY(node, struct slot, node);
 
-		if (slot->current == NULL || slot->current->state != CHILD_READY)
+		if (slot->current == NULL || slot->current->state != CHILD_READY || loop_timer_is_set(&slot->restart))
 			return false;
 	}
 	return true;

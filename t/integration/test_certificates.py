@@ -1,8 +1,8 @@
 """Certificate and key: PEM or PKCS#12 with a password, self-signed where none is set, and renewals that are taken up by themselves: seen on the wire."""
-import re, shutil, socket, ssl, subprocess, time
+import re, shutil, socket, ssl, subprocess
 
 import pytest
-from harness import LIBEXEC, PATIENCE, SANITIZED, Tassis, free_port, run, wait_for
+from harness import LIBEXEC, PATIENCE, SANITIZED, TASSIS, Tassis, run, wait_for
 from test_bad_input import make_pair, served
 from test_thread import ANY_CERTIFICATE, submit
 
@@ -179,3 +179,18 @@ def test_renewal_that_cannot_be_opened_leaves_the_old_one_pem_and_pkcs12(two):
         one.put("fourth.example")
         assert one.tassis.tassis("reload").returncode == 0
         wait_for(lambda: served(one.tassis) == "fourth.example", what="the pair that is right")
+
+
+def test_no_handshake_fails_while_a_reload_takes_another_key(make_tassis):
+    """Who shows a certificate and who has its key are different processes: the key is there first, and the old one for who shows the old certificate."""
+    tassis = make_tassis(settings={"log_level": "info"})
+    cert, key = make_pair(tassis.folder, "name.0.example")
+    tassis.write_conf(tls_certificate=cert, tls_key=key)
+    tassis.start()
+    for n in (1, 2):
+        for new, mine in zip(make_pair(tassis.folder, f"name.{n}.example"), (cert, key)):
+            new.rename(mine)
+        with subprocess.Popen([TASSIS, "-c", tassis.main_conf, "reload"], stdout=subprocess.DEVNULL, env=tassis.environment()) as reload:
+            wait_for(lambda: served(tassis) == f"name.{n}.example", what="the certificate of the reload")  # a handshake that fails fails this
+            assert reload.wait() == 0
+    assert " tls_failed " not in tassis.log_text()
