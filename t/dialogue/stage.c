@@ -192,6 +192,9 @@ static void lookupd_asked(void *arg, struct ipc_request *request, const struct i
 		answer_auth(request, &m->auth_ask);
 	} else if (m->type == IPC_TYPE_failure_ask) {
 		answer_failure(g, request);
+	} else if (m->type == IPC_TYPE_dkim_keys_ask) { /* nobody signs here */
+		a = IPC_MESSAGE(dkim_keys_answer, .keys = SLICE_EMPTY);
+		ipc_answer(request, &a, -1);
 	} else if (m->type == IPC_TYPE_sign_ask) {
 		answer_sign(g, request, &m->sign_ask);
 	} else if (m->type == IPC_TYPE_tickets_ask) {
