@@ -58,6 +58,7 @@ static void damaged_file_is_not_believed(void **state)
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++)
 		assert_false(maildirsize_parse(slice_of_cstr(cases[i]), &m));
 	assert_false(maildirsize_parse(SLICE("1000S\n100 1\n\0\0\0\n"), &m));
+	assert_false(maildirsize_parse(SLICE("1000\0S\n100 1\n"), &m));
 }
 
 static void limits_are_written_as_dovecot_writes_them(void **state)

@@ -65,7 +65,7 @@ static void begin(struct mail_dir *m)
 	put(m, "ann/new/1,S=100,W=101", 0); /* the name is believed */
 	put(m, "ann/cur/2,S=200:2,S", 0);
 	put(m, "ann/cur/3:2,", 250);
-	put(m, "ann/.spam/cur/4,S=x", 50);
+	put(m, "ann/.spam/cur/4,S=7x", 50);
 	put(m, "ann/..internal/cur/5,S=1000", 0); /* does not count */
 	put(m, "ann/cur/.hidden,S=1000", 0);
 	put(m, "ann/tmp/6,S=1000", 0);
