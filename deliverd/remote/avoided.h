@@ -20,7 +20,7 @@ struct avoided {
 
 void avoided_init(struct avoided *a);
 void avoided_fini(struct avoided *a);
-/* From now on for AVOIDED_MS. Of more than AVOIDED_MAX the oldest are forgotten; so is this one when
- * memory is out. */
+/* From now on for AVOIDED_MS. Of more than AVOIDED_MAX the oldest are forgotten; so is this one
+ * when memory is out. */
 void avoided_add(struct avoided *a, const struct ip *ip, uint64_t now_ms);
 bool avoided_has(const struct avoided *a, const struct ip *ip, uint64_t now_ms);

@@ -10,7 +10,7 @@
 struct extensions {
 	bool pipelining, eight_bit_mime, starttls, smtputf8, dsn;
 	bool auth_plain, auth_login; /* RFC 4954 */
-	uint64_t size_max; /* RFC 1870; 0: it names no limit */
+	uint64_t size_max;	     /* RFC 1870; 0: it names no limit */
 };
 
 /* Reads the lines of the reply (text as reply_read leaves it): a keyword and its parameters a line,

@@ -425,8 +425,8 @@ static bool take_ask(struct job *j, const struct ipc_deliver_ask *ask, struct fa
 	       arena_copy(&j->arena, ask->reverse_path, &j->reverse_path, why) &&
 	       arena_copy(&j->arena, ask->host, &j->host, why) &&
 	       (!is_one_line(ask->ret) || arena_copy(&j->arena, ask->ret, &j->ret, why)) &&
-	       (!is_one_line(ask->envid) || arena_copy(&j->arena, ask->envid, &j->envid, why)) && take_credentials(j, ask, why) &&
-	       take_recipients(j, ask->recipients, why);
+	       (!is_one_line(ask->envid) || arena_copy(&j->arena, ask->envid, &j->envid, why)) &&
+	       take_credentials(j, ask, why) && take_recipients(j, ask->recipients, why);
 }
 
 void job_begin(struct remote *r, struct ipc_request *request, const struct ipc_deliver_ask *ask,

@@ -5,7 +5,8 @@
  *	created ─→ an idle session to the next hop? ─→ session ─→ answered
  *	   └─→ search ─→ the first address ─→ session ─┬→ answered
  *	                  the next address ←───────────┤ (could not be used before MAIL)
- *	                  the same, its other way ←────┘ (refused, or failed, before the end of data)
+ *	                  the same, its other way ←────┘ (refused, or failed, before the end of
+ *data)
  *
  * Invariants:
  * 1. A recipient's result is set once; DELIVER_WAITING is not set yet.
@@ -42,8 +43,8 @@ struct job_recipient {
 	struct slice forward_path;
 	enum deliver_outcome outcome;
 	struct slice notify, orcpt; /* RFC 3461 4.1, 4.2; empty: not given */
-	bool accepted; /* RCPT was; the end of data decides */
-	bool dsn;      /* the host that took it was told of notify */
+	bool accepted;		    /* RCPT was; the end of data decides */
+	bool dsn;		    /* the host that took it was told of notify */
 	char status[REPLY_STATUS_MAX];
 	struct slice reply, host;
 };
@@ -65,12 +66,12 @@ struct job {
 	size_t n_recipients;
 	struct search search;
 	size_t next_address;
-	bool without_tls;	/* the handshake failed at this address: now in the clear */
+	bool without_tls;	 /* the handshake failed at this address: now in the clear */
 	struct ip without_first; /* where the first of two ways has failed; family 0: nowhere yet */
-	bool unreachable;	/* the last address tried could not be used; none was found */
-	bool fresh;		/* no idle session any more: one of them failed us already */
-	struct fault last;	/* what the last address said */
-	struct slice last_host; /* who said it */
+	bool unreachable;	 /* the last address tried could not be used; none was found */
+	bool fresh;		 /* no idle session any more: one of them failed us already */
+	struct fault last;	 /* what the last address said */
+	struct slice last_host;	 /* who said it */
 	struct session *session;
 };
 
@@ -83,8 +84,8 @@ enum job_next {
 	JOB_WITHOUT_TLS, /* the same address in the clear */
 	JOB_OTHER_WAY,	 /* the same address on the second of its two ways */
 };
-/* From its session to ip, which is the job's no more: it could not be used, before MAIL was sent; on
- * the first of two ways, before the end of data. What is to be tried next for those who have no
+/* From its session to ip, which is the job's no more: it could not be used, before MAIL was sent;
+ * on the first of two ways, before the end of data. What is to be tried next for those who have no
  * result yet. */
 void job_session_unusable(struct job *j, enum job_next next, const struct ip *ip,
 			  const struct fault *why);

@@ -37,7 +37,8 @@ static bool start(struct service *s, void *daemon, struct fault *why)
 	return r->tls != NULL;
 }
 
-/* The authorities' certificates. Whether a host must have one of theirs, delivery_tls_trust says. */
+/* The authorities' certificates. Whether a host must have one of theirs, delivery_tls_trust says.
+ */
 static void file(void *daemon, int fd, struct slice name, struct slice path)
 {
 	struct remote *r = daemon;

@@ -187,7 +187,8 @@ static void log_line(const struct session *s, const char *side, struct slice lin
 	buf_init(&text, 8192);
 	buf_printf(&text, "%s: %.*s", side, SLICE_PRINTF(line));
 	log_event(next_hop_dialogue, F_ID(s->job ? s->job->id : SLICE_EMPTY),
-		  F_TEXT(next_hop, s->host), F_IP(address, &s->ip), F_SLICE(text, buf_slice(&text)));
+		  F_TEXT(next_hop, s->host), F_IP(address, &s->ip),
+		  F_SLICE(text, buf_slice(&text)));
 	buf_fini(&text);
 }
 

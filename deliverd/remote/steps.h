@@ -102,8 +102,8 @@ bool session_say(struct session *s, const char *template, ...) PRINTF_LIKE(2, 3)
 bool session_say_secret(struct session *s, const char *before, struct slice secret);
 /* With delivery_debug: lines that the far end has sent. */
 void session_heard(const struct session *s, struct slice octets);
-/* A password is to be said, which goes over TLS alone; or not, where the route says so or the host is
- * this one. */
+/* A password is to be said, which goes over TLS alone; or not, where the route says so or the host
+ * is this one. */
 bool session_needs_tls(const struct session *s);
 /* The far end, or the connection, has failed: the job is told, and the session ends. */
 enum next session_fail(struct session *s, const struct fault *failure);

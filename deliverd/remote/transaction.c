@@ -22,7 +22,8 @@ static size_t n_commands(const struct session *s)
 
 /* " NAME=" and its value, for "%s%.*s"; nothing where it is not given or may not be said. */
 #define PARAMETER(name, may, value)                                                                \
-	(may) && (value).n > 0 ? (name) : "", (may) ? slice_int((value).n) : 0, (value).n > 0 ? (value).p : ""
+	(may) && (value).n > 0 ? (name) : "", (may) ? slice_int((value).n) : 0,                    \
+		(value).n > 0 ? (value).p : ""
 
 static void say_mail(struct session *s)
 {
@@ -107,8 +108,8 @@ static void correct_552(struct reply *reply)
 	snprintf(reply->status, sizeof(reply->status), "4.5.3");
 }
 
-/* What the far end says of one recipient. On the first way of two (way.h) a refusal before the end of
- * data is none: the recipient waits for the other way. */
+/* What the far end says of one recipient. On the first way of two (way.h) a refusal before the end
+ * of data is none: the recipient waits for the other way. */
 static void give_result(struct session *s, struct job_recipient *r, const struct reply *reply)
 {
 	if (!s->way.first || s->end_sent)

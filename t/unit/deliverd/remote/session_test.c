@@ -340,10 +340,10 @@ static void silence_at_any_point_ends_at_its_time_limit(void **state)
 	static const struct {
 		const char *stage, *setting;
 	} cases[] = {
-		{"CONNECT", "delivery_greeting_timeout"}, {"EHLO", "delivery_greeting_timeout"},
+		{"CONNECT", "delivery_greeting_timeout"},  {"EHLO", "delivery_greeting_timeout"},
 		{"STARTTLS", "delivery_greeting_timeout"}, {"AUTH", "delivery_greeting_timeout"},
-		{"MAIL", "delivery_mail_timeout"},	  {"RCPT", "delivery_rcpt_timeout"},
-		{"DATA", "delivery_data_timeout"},	  {"END", "delivery_end_timeout"},
+		{"MAIL", "delivery_mail_timeout"},	   {"RCPT", "delivery_rcpt_timeout"},
+		{"DATA", "delivery_data_timeout"},	   {"END", "delivery_end_timeout"},
 	};
 
 	(void)state;
@@ -399,7 +399,8 @@ static void message_that_is_not_taken_ends_at_delivery_block_timeout(void **stat
 		loop_advance(st->loop, 15000);
 		turns(50);
 		for (int k = 0; k < 8; k++)
-			if (recv(st->far.connections[0].fd, octets, sizeof(octets), MSG_DONTWAIT) <= 0)
+			if (recv(st->far.connections[0].fd, octets, sizeof(octets), MSG_DONTWAIT) <=
+			    0)
 				usleep(1000);
 		turns(50);
 		assert_int_equal(d->n_answers, 0);
@@ -760,8 +761,7 @@ static void route_with_a_user_logs_in_with_plain(void **state)
 	offer_auth("AUTH LOGIN PLAIN");
 	far_say(&st->far, "AUTH", "235 2.7.0 welcome\r\n", 0);
 	assert_delivered(deliver(ORDER(ANN)));
-	assert_int_equal(
-		far_count(&st->far, "AUTH PLAIN AGFubkBpc3AudGVzdABvcGVuIHNlc2FtZQ=="), 1);
+	assert_int_equal(far_count(&st->far, "AUTH PLAIN AGFubkBpc3AudGVzdABvcGVuIHNlc2FtZQ=="), 1);
 	assert_int_equal(far_count(&st->far, "AUTH"), 1);
 	stage_end();
 }
@@ -783,7 +783,8 @@ static void route_with_a_user_logs_in_with_login_where_plain_is_not_offered(void
 	}
 }
 
-/* RFC 4954 4: where the initial response makes the line too long, it is sent when it is asked for. */
+/* RFC 4954 4: where the initial response makes the line too long, it is sent when it is asked for.
+ */
 static void long_password_is_said_when_it_is_asked_for(void **state)
 {
 	char password[501];

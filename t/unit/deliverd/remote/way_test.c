@@ -44,8 +44,8 @@ static const struct {
 	{"delivery_tls_trust = ca\n", ROUTE_TLS_NONE, 0, "25 none"},
 	{"delivery_tls_trust = ca\ndelivery_secure = none\n", ROUTE_TLS_STARTTLS_IF_OFFERED, 0,
 	 "25 none"},
-	{"delivery_tls_trust = ca\ndelivery_secure = smtps-first\n",
-	 ROUTE_TLS_STARTTLS_IF_OFFERED, 0, "465 implicit, 25 starttls"},
+	{"delivery_tls_trust = ca\ndelivery_secure = smtps-first\n", ROUTE_TLS_STARTTLS_IF_OFFERED,
+	 0, "465 implicit, 25 starttls"},
 };
 
 static void way_is_what_the_route_says_else_delivery_secure(void **state)
