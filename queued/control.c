@@ -145,6 +145,17 @@ static void job_submit(struct control_job *job, file_job_fn *work, file_job_fn *
 
 /* ---- pages ---- */
 
+/* One in a line is due when that moves: at the probe of a destination that fails, else as soon as its turn comes. 0: it is not waiting. */
+static uint64_t next_attempt_us(const struct queued *q, uint32_t n)
+{
+	const struct destination *to = schedule_group_owner(q->schedule, schedule_group(q->schedule, n));
+	uint32_t due_s = schedule_due_s(q->schedule, n);
+
+	if (due_s == 0 && schedule_is_waiting(q->schedule, n))
+		due_s = to != NULL && to->failing ? to->probe_s : queued_now_s(q);
+	return (uint64_t)due_s * 1000000;
+}
+
 static void listed_set(struct queued *q, struct listed *l, uint32_t n)
 {
 	struct message *active;
@@ -152,7 +163,7 @@ static void listed_set(struct queued *q, struct listed *l, uint32_t n)
 	schedule_id(q->schedule, n, l->id);
 	active = queued_find_active(q, slice_of_cstr(l->id));
 	l->place = active != NULL ? active->place : place_in_queue(slice_of_cstr(l->id));
-	l->next_attempt_us = (uint64_t)schedule_due_s(q->schedule, n) * 1000000;
+	l->next_attempt_us = next_attempt_us(q, n);
 	l->held = (schedule_flags(q->schedule, n) & SCHEDULE_HELD) != 0;
 	l->matches = false;
 }

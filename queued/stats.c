@@ -108,12 +108,13 @@ static int row_compare(const void *a, const void *b)
 	return l->counted.oldest_us < r->counted.oldest_us ? -1 : l->counted.oldest_us > r->counted.oldest_us;
 }
 
-/* "mx.example.com", with ":PORT" where that is not 25; of destination.h's key. */
+/* "mx.example.com", with ":PORT" where that is not the usual one (0, or 25); of destination.h's key. */
 static struct slice name_of(const struct destination *to, char out[DESTINATION_KEY_SIZE])
 {
 	struct slice rest = slice_of_cstr(to->key), host, port;
 
-	if (!slice_cut(&rest, ' ', &host) || !slice_cut(&rest, ' ', &port) || slice_equal(port, SLICE("25")))
+	if (!slice_cut(&rest, ' ', &host) || !slice_cut(&rest, ' ', &port) || slice_equal(port, SLICE("25")) ||
+	    slice_equal(port, SLICE("0")))
 		return host;
 	(void)snprintf(out, DESTINATION_KEY_SIZE, "%.*s:%.*s", SLICE_PRINTF(host), SLICE_PRINTF(port));
 	return slice_of_cstr(out);
