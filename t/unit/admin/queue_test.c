@@ -183,6 +183,53 @@ static void json_is_an_object_a_line(void **state)
 	assert_non_null(strstr(output, "\"size\":4,\"from\":\"carol@far.test\",\"recipients\":2,\"first_recipient\":\"bob@far.test\""));
 }
 
+static void the_list_from_the_files_knows_patterns_and_holds(void **state)
+{
+	char first[SPOOL_ID_LENGTH + 1], second[SPOOL_ID_LENGTH + 1], path[160], to[] = "--to", pattern[] = "BOB@*", from[] = "--from", null[] = "<>",
+		held[] = "--held", older[] = "--older", soon[] = "soon";
+
+	(void)state;
+	message_put("queue/x", "carol@far.test", "bob@far.test", &deferred, first);
+	message_put("incoming/0", "", "ann@local.test", NULL, second);
+	assert_int_equal(RUN(queue_, list_, to, pattern), ADMIN_DONE);
+	assert_non_null(strstr(output, "1 message waits."));
+	assert_non_null(strstr(output, first));
+	assert_int_equal(RUN(queue_, list_, from, null), ADMIN_DONE);
+	assert_non_null(strstr(output, second));
+	assert_null(strstr(output, first));
+	assert_int_equal(RUN(queue_, list_, held), ADMIN_DONE);
+	assert_string_equal(output, "No message is like that.\n");
+	(void)snprintf(path, sizeof(path), "%s/queue/x/%s", dir, first);
+	assert_int_equal(chmod(path, 0600 | SPOOL_HELD_MODE), 0);
+	assert_int_equal(RUN(queue_, list_, held), ADMIN_DONE);
+	assert_non_null(strstr(output, "held"));
+	assert_non_null(strstr(output, "1 message waits."));
+	assert_int_equal(RUN(queue_, list_, older, soon), ADMIN_USAGE);
+}
+
+static void cat_writes_the_message_with_lf(void **state)
+{
+	char id[SPOOL_ID_LENGTH + 1], cat[] = "cat";
+
+	(void)state;
+	message_put("incoming/0", "carol@far.test", "bob@far.test", NULL, id);
+	assert_int_equal(RUN(queue_, cat, id), ADMIN_DONE);
+	assert_string_equal(output, "a\nb");
+}
+
+/* Nothing happens to all of a queue by a word that was forgotten. */
+static void steering_wants_to_know_which(void **state)
+{
+	char delete[] = "delete", id[] = "01hqz0a0a0a0a0a0a0a0a0", all[] = "--all", hold[] = "hold", nonsense[] = "x";
+
+	(void)state;
+	assert_int_equal(RUN(queue_, delete), ADMIN_USAGE);
+	assert_non_null(strstr(complaints, "which messages?"));
+	assert_int_equal(RUN(queue_, delete, id, all), ADMIN_USAGE);
+	assert_int_equal(RUN(queue_, hold, nonsense), ADMIN_USAGE);
+	assert_int_equal(RUN(queue_, hold, id), ADMIN_NOT_RUNNING);
+}
+
 static void an_empty_queue_says_so(void **state)
 {
 	(void)state;
@@ -213,6 +260,9 @@ int main(void)
 		TEST(without_queued_the_files_are_listed_the_oldest_first),
 		TEST(a_message_is_shown_with_each_recipient),
 		TEST(json_is_an_object_a_line),
+		TEST(the_list_from_the_files_knows_patterns_and_holds),
+		TEST(cat_writes_the_message_with_lf),
+		TEST(steering_wants_to_know_which),
 		TEST(an_empty_queue_says_so),
 		TEST(what_is_not_there_or_wrong_has_its_exit_status),
 	};
