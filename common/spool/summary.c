@@ -94,8 +94,8 @@ static bool put_attempt(const struct spool_summary *s, const struct spool_result
 				      .reply = slice_head(r->reply, IPC_REPLY_MAX),
 				      .host = slice_head(r->host, IPC_HOST_MAX)};
 
-	if (r->recipient >= s->envelope.n_recipients)
-		return true;
+	if (r->recipient >= s->envelope.n_recipients || r->kind == SPOOL_RESULT_WARNED || r->kind == SPOOL_RESULT_REPORTED)
+		return true; /* the latter two are about the sender */
 	if (a.forward_path.n == 0)
 		a.forward_path = s->envelope.recipients[r->recipient].forward_path;
 	return ipc_put_queue_attempt(attempts, &a);

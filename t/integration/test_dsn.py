@@ -159,6 +159,8 @@ def test_delay_is_told_once_and_not_of_what_went_to_a_list(near):
         assert (one["Action"], one["Status"], one["Final-Recipient"]) == ("delayed", "4.2.1", "rfc822; eve@far.test")
         until = email.utils.parsedate_to_datetime(one["Will-Retry-Until"]) - email.utils.parsedate_to_datetime(told.about["Arrival-Date"])
         assert until.total_seconds() == 5 * 86400
+        id = re.search(r" (\S+) warned id=", tassis.log_text())[1]
+        assert "come again" in (shown := tassis.tassis("queue", "show", id).stdout) and "failed" not in shown
         tassis.kill("queued")
         seen = tassis.log_text().count("deferred ")
         wait_for(lambda: tassis.log_text().count("deferred ") > seen + 10)
