@@ -355,6 +355,7 @@ static void a_message_under_way_is_held_when_its_attempt_has_ended(void **state)
 	release(&w->seen[0], DELIVER_DEFERRED);
 	UNTIL(m->answered && w->q.n_active == 0);
 	assert_true(is_held(m->id));
+	assert_int_equal(schedule_n_waiting(w->q.schedule), 0);
 	advance((uint64_t)24 * 3600 * 1000);
 	settle();
 	assert_int_equal(w->n_seen, 1);
