@@ -266,46 +266,61 @@ static bool no_conflict(const struct setup *s, const struct wanted *w, struct fa
 	return why->text[0] == '\0';
 }
 
+/* A new file of that name, or false with errno. */
+static bool write_new(const char *path, struct slice octets)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+	bool ok = fd >= 0 && fd_write_all(fd, octets.p, octets.n, -1) && fsync(fd) == 0;
+
+	fd_close(&fd);
+	return ok;
+}
+
 static bool write_file(const char *path, struct slice octets, struct fault *why)
 {
 	char temporary[PATH_MAX];
-	int fd = -1, n = snprintf(temporary, sizeof(temporary), "%s.new", path);
+	int n = snprintf(temporary, sizeof(temporary), "%s.new", path);
 	bool ok = false;
 
 	if (n > 0 && (size_t)n < sizeof(temporary)) {
 		(void)unlink(temporary);
-		fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
-		ok = fd >= 0 && fd_write_all(fd, octets.p, octets.n, -1) && fsync(fd) == 0 && rename(temporary, path) == 0;
+		ok = write_new(temporary, octets) && rename(temporary, path) == 0;
 	}
 	if (!ok)
 		fault_errno(why, "4.3.5", "cannot write %s", path);
-	fd_close(&fd);
 	return ok;
 }
 
 /* Under a name that says when, and is nobody's yet. */
 static bool keep_old(const char *path, struct fault *why)
 {
-	char kept[PATH_MAX], at[32];
+	char kept[PATH_MAX], at[32] = "";
 	time_t now = time(NULL);
+	struct buf old;
 	struct tm tm;
+	bool ok = false;
 
 	if (access(path, F_OK) != 0)
 		return true;
-	if (gmtime_r(&now, &tm) == NULL || strftime(at, sizeof(at), "%Y%m%d-%H%M%S", &tm) == 0)
-		return false;
-	for (unsigned i = 0; i < 100; i++) {
+	buf_init_secret(&old, MAIN_CONF_MAX);
+	if (!slurp(path, &old, why))
+		goto out;
+	if (gmtime_r(&now, &tm) != NULL)
+		(void)strftime(at, sizeof(at), "%Y%m%d-%H%M%S", &tm);
+	for (unsigned i = 0; i < 100 && !ok; i++) {
 		int n = snprintf(kept, sizeof(kept), i == 0 ? "%s.%s" : "%s.%s-%u", path, at, i);
 
-		if (n > 0 && (size_t)n < sizeof(kept) && link(path, kept) == 0) {
-			(void)printf("The old main.conf is kept as %s.\n", kept);
-			return true;
-		}
-		if (errno != EEXIST)
+		ok = n > 0 && (size_t)n < sizeof(kept) && write_new(kept, buf_slice(&old));
+		if (!ok && errno != EEXIST)
 			break;
 	}
-	fault_errno(why, "4.3.5", "cannot keep the old %s beside the new one", path);
-	return false;
+	if (ok)
+		(void)printf("The old main.conf is kept as %s.\n", kept);
+	else
+		fault_errno(why, "4.3.5", "cannot keep the old %s beside the new one", path);
+out:
+	buf_fini(&old);
+	return ok;
 }
 
 static bool make_folder_of(const char *path, struct fault *why)
