@@ -63,7 +63,7 @@ struct settings;
 	  "DOMAIN [--json]",										\
 	  "Compares them with what DNS says now, and says the mend of each that is wrong; then the "	\
 	  "exit status is 1.",										\
-	  "tassis domain check example.org || true")							\
+	  "tassis domain check example.org")							\
 	V(user, add,											\
 	  "ADDRESS [--password-stdin] [--password-hash HASH] [--no-password] [--quota SIZE|none] "	\
 	  "[--quota-messages NUMBER|none] [--folder PATH] [--send-as ADDRESS…] [--no-mailboxes] "	\
