@@ -2,7 +2,7 @@
 #   PREFIX DESTDIR SYSCONFDIR  where things go        CC CFLAGS LDFLAGS  as ever
 #   BUILD=DIR                  where objects go       SANITIZE=address,undefined
 #   SENDMAIL_LINKS             what `make install-sendmail` makes
-VERSION := 0.1.0
+VERSION := 0.2.0
 PREFIX ?= /usr/local
 SBINDIR ?= $(PREFIX)/sbin
 LIBEXECDIR ?= $(PREFIX)/libexec/tassis
