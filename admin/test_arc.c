@@ -9,19 +9,25 @@
 #include "common/base/ascii.h"
 #include "common/base/fault.h"
 
-#define ANSWERS_BYTES ((size_t)4 << 20)
-#define OUT_BYTES ((size_t)16 << 20)
-
 struct arc_test {
 	struct arc arc;
-	struct canon_bodies bodies;
+	const struct canon_bodies *bodies;
 };
+
+static bool begin(void *arg, const struct test_message *m, struct canon_bodies *bodies,
+		  struct answers *answers, struct arena *arena, struct fault *why)
+{
+	struct arc_test *t = arg;
+
+	t->bodies = bodies;
+	return arc_begin(&t->arc, &m->fields, (uint64_t)time(NULL), bodies, answers, arena, why);
+}
 
 static bool run(void *arg, struct answers *answers)
 {
 	struct arc_test *t = arg;
 
-	return arc_finish(&t->arc, &t->bodies, answers);
+	return arc_finish(&t->arc, t->bodies, answers);
 }
 
 static const char *checked(enum dkim_verdict v)
@@ -50,8 +56,10 @@ static void json_set(const struct arc_set *set, size_t i, struct buf *out)
 	buf_append_char(out, '}');
 }
 
-static void print_json(const struct arc *a, struct buf *out)
+static void print_json(const void *arg, struct buf *out)
 {
+	const struct arc *a = &((const struct arc_test *)arg)->arc;
+
 	buf_append_char(out, '{');
 	test_json_text(out, "test", SLICE("arc"));
 	test_json_text(out, "result", slice_of_cstr(arc_result_word(a->result)));
@@ -76,8 +84,10 @@ static void print_json(const struct arc *a, struct buf *out)
 	buf_append_cstr(out, "]}\n");
 }
 
-static void print_text(const struct arc *a, struct buf *out)
+static void print_text(const void *arg, struct buf *out)
 {
+	const struct arc *a = &((const struct arc_test *)arg)->arc;
+
 	buf_printf(out, "ARC: %s. %s.\n", arc_result_word(a->result), a->reason);
 	for (size_t i = 0; i < a->n; i++) {
 		const struct arc_set *set = &a->sets[i];
@@ -91,40 +101,15 @@ static void print_text(const struct arc *a, struct buf *out)
 		buf_printf(out, "the message was changed before set %u\n", a->oldest_pass);
 }
 
+static bool passed(const void *arg)
+{
+	return ((const struct arc_test *)arg)->arc.result == ARC_PASS;
+}
+
 int test_arc(const struct test_options *o)
 {
-	struct test_message m;
-	struct arc_test t = {0};
-	struct answers answers;
-	struct fault why = {0};
-	int status = 2;
-	struct buf out;
+	static const struct message_check check = {begin, run, print_json, print_text, passed};
+	struct arc_test t = {.bodies = NULL};
 
-	buf_init(&out, OUT_BYTES);
-	canon_bodies_init(&t.bodies);
-	answers_init(&answers, ANSWERS_BYTES);
-	if (!test_message_read(o->file, &m))
-		goto out;
-	if (!arc_begin(&t.arc, &m.fields, (uint64_t)time(NULL), &t.bodies, &answers, &m.arena,
-		       &why)) {
-		(void)test_refuse("%s", why.text);
-		goto out;
-	}
-	test_message_body(&m, &t.bodies);
-	if (!test_run(o, &answers, run, &t, &why)) {
-		(void)test_refuse("%s", why.text);
-		goto out;
-	}
-	if (o->json)
-		print_json(&t.arc, &out);
-	else
-		print_text(&t.arc, &out);
-	(void)fwrite(buf_slice(&out).p, 1, buf_slice(&out).n, stdout);
-	status = t.arc.result == ARC_PASS ? 0 : 1;
-out:
-	test_message_fini(&m);
-	canon_bodies_fini(&t.bodies);
-	answers_fini(&answers);
-	buf_fini(&out);
-	return status;
+	return test_message(o, &check, &t);
 }

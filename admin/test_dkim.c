@@ -9,19 +9,25 @@
 #include "common/base/ascii.h"
 #include "common/base/fault.h"
 
-#define ANSWERS_BYTES ((size_t)4 << 20)
-#define OUT_BYTES ((size_t)16 << 20)
-
 struct dkim_test {
 	struct dkim dkim;
-	struct canon_bodies bodies;
+	const struct canon_bodies *bodies;
 };
+
+static bool begin(void *arg, const struct test_message *m, struct canon_bodies *bodies,
+		  struct answers *answers, struct arena *arena, struct fault *why)
+{
+	struct dkim_test *t = arg;
+
+	t->bodies = bodies;
+	return dkim_begin(&t->dkim, &m->fields, (uint64_t)time(NULL), bodies, answers, arena, why);
+}
 
 static bool run(void *arg, struct answers *answers)
 {
 	struct dkim_test *t = arg;
 
-	return dkim_finish(&t->dkim, &t->bodies, answers);
+	return dkim_finish(&t->dkim, t->bodies, answers);
 }
 
 static void json_optional(struct buf *out, const char *name, bool has, uint64_t n)
@@ -111,8 +117,9 @@ static void json_signature(struct buf *out, const struct signature *s)
 	buf_append_char(out, '}');
 }
 
-static void print_json(const struct dkim *d, struct buf *out)
+static void print_json(const void *arg, struct buf *out)
 {
+	const struct dkim *d = &((const struct dkim_test *)arg)->dkim;
 	const struct signature *of;
 	enum dkim_verdict verdict = dkim_verdict(d, &of);
 
@@ -132,8 +139,9 @@ static void print_json(const struct dkim *d, struct buf *out)
 	buf_append_cstr(out, "]}\n");
 }
 
-static void print_text(const struct dkim *d, struct buf *out)
+static void print_text(const void *arg, struct buf *out)
 {
+	const struct dkim *d = &((const struct dkim_test *)arg)->dkim;
 	const struct signature *of;
 	enum dkim_verdict verdict = dkim_verdict(d, &of);
 
@@ -154,41 +162,17 @@ static void print_text(const struct dkim *d, struct buf *out)
 	}
 }
 
+static bool passed(const void *arg)
+{
+	const struct signature *of;
+
+	return dkim_verdict(&((const struct dkim_test *)arg)->dkim, &of) == DKIM_VERDICT_PASS;
+}
+
 int test_dkim(const struct test_options *o)
 {
-	struct test_message m;
-	struct dkim_test t = {0};
-	struct answers answers;
-	struct fault why = {0};
-	int status = 2;
-	struct buf out;
+	static const struct message_check check = {begin, run, print_json, print_text, passed};
+	struct dkim_test t = {.bodies = NULL};
 
-	buf_init(&out, OUT_BYTES);
-	canon_bodies_init(&t.bodies);
-	answers_init(&answers, ANSWERS_BYTES);
-	if (!test_message_read(o->file, &m))
-		goto out;
-	if (!dkim_begin(&t.dkim, &m.fields, (uint64_t)time(NULL), &t.bodies, &answers, &m.arena,
-			&why)) {
-		(void)test_refuse("%s", why.text);
-		goto out;
-	}
-	test_message_body(&m, &t.bodies);
-	if (!test_run(o, &answers, run, &t, &why)) {
-		(void)test_refuse("%s", why.text);
-		goto out;
-	}
-	if (o->json)
-		print_json(&t.dkim, &out);
-	else
-		print_text(&t.dkim, &out);
-	(void)fwrite(buf_slice(&out).p, 1, buf_slice(&out).n, stdout);
-	status = dkim_verdict(&t.dkim, &(const struct signature *){NULL}) == DKIM_VERDICT_PASS ? 0
-											       : 1;
-out:
-	test_message_fini(&m);
-	canon_bodies_fini(&t.bodies);
-	answers_fini(&answers);
-	buf_fini(&out);
-	return status;
+	return test_message(o, &check, &t);
 }

@@ -5,6 +5,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "admin/commands.h"
 #include "admin/json.h"
 #include "admin/test.h"
 #include "admin/test_message.h"
@@ -13,12 +14,10 @@
 #include "common/base/fault.h"
 #include "common/base/random.h"
 
-#define ANSWERS_BYTES ((size_t)8 << 20)
 #define STEPS_BYTES ((size_t)1 << 20)
-#define OUT_BYTES ((size_t)16 << 20)
 
 struct dmarc_test {
-	struct canon_bodies bodies;
+	const struct canon_bodies *bodies;
 	struct dkim dkim;
 	struct spf spf;
 	struct spf_result spf_result;
@@ -31,13 +30,23 @@ struct dmarc_test {
 	struct dmarc_verdict verdict;
 };
 
+static bool begin(void *arg, const struct test_message *m, struct canon_bodies *bodies,
+		  struct answers *answers, struct arena *arena, struct fault *why)
+{
+	struct dmarc_test *t = arg;
+
+	t->bodies = bodies;
+	t->fields = &m->fields;
+	return dkim_begin(&t->dkim, &m->fields, (uint64_t)time(NULL), bodies, answers, arena, why);
+}
+
 /* Together, so that all that can be known is asked for at once. */
 static bool run(void *arg, struct answers *answers)
 {
 	struct dmarc_test *t = arg;
 	struct dmarc_ask ask = {
 		.fields = t->fields, .dkim = &t->dkim, .by_list = t->by_list, .list = t->list};
-	bool dkim_done = dkim_finish(&t->dkim, &t->bodies, answers);
+	bool dkim_done = dkim_finish(&t->dkim, t->bodies, answers);
 
 	if (t->with_spf && !t->spf_done)
 		t->spf_done = spf_check(&t->spf, answers, &t->spf_result);
@@ -98,8 +107,9 @@ static void json_signatures(const struct dmarc_test *t, struct buf *out)
 	buf_append_char(out, ']');
 }
 
-static void print_json(const struct dmarc_test *t, struct buf *out)
+static void print_json(const void *arg, struct buf *out)
 {
+	const struct dmarc_test *t = arg;
 	const struct dmarc_verdict *v = &t->verdict;
 	bool applies = v->applies && (v->result == DMARC_PASS || v->result == DMARC_FAIL);
 
@@ -127,8 +137,9 @@ static void print_json(const struct dmarc_test *t, struct buf *out)
 	buf_append_cstr(out, "}\n");
 }
 
-static void print_text(const struct dmarc_test *t, struct buf *out)
+static void print_text(const void *arg, struct buf *out)
 {
+	const struct dmarc_test *t = arg;
 	const struct dmarc_verdict *v = &t->verdict;
 
 	buf_printf(out, "DMARC: %s. %s.\n", dmarc_result_word(v->result), v->reason);
@@ -167,55 +178,29 @@ static bool options_are_sound(const struct test_options *o, struct dmarc_test *t
 	return true;
 }
 
+static bool passed(const void *arg)
+{
+	return ((const struct dmarc_test *)arg)->verdict.result == DMARC_PASS;
+}
+
 int test_dmarc(const struct test_options *o)
 {
+	static const struct message_check check = {begin, run, print_json, print_text, passed};
 	struct spf_ask spf = {.now_s = 0};
-	struct dmarc_test t = {0};
-	struct test_message m;
-	struct answers answers;
-	struct fault why = {0};
-	int status = 2;
-	struct buf out;
+	struct dmarc_test t = {.bodies = NULL};
+	int status;
 
 	if (!options_are_sound(o, &t, &spf))
-		return status;
-	buf_init(&out, OUT_BYTES);
+		return ADMIN_USAGE;
+	if (t.by_list && (t.list = organization_list_open()) == NULL)
+		return test_refuse("there is no list of public suffixes; Debian's package "
+				   "publicsuffix has it");
 	buf_init(&t.steps, STEPS_BYTES);
-	canon_bodies_init(&t.bodies);
-	answers_init(&answers, ANSWERS_BYTES);
-	if (!test_message_read(o->file, &m))
-		goto out;
-	t.fields = &m.fields;
 	spf_init(&t.spf, &spf, NULL);
-	if (t.by_list && (t.list = organization_list_open()) == NULL) {
-		(void)test_refuse("there is no list of public suffixes; Debian's package "
-				  "publicsuffix has it");
-		goto out;
-	}
-	if (!dkim_begin(&t.dkim, &m.fields, (uint64_t)time(NULL), &t.bodies, &answers, &m.arena,
-			&why)) {
-		(void)test_refuse("%s", why.text);
-		goto out;
-	}
-	test_message_body(&m, &t.bodies);
-	if (!test_run(o, &answers, run, &t, &why)) {
-		(void)test_refuse("%s", why.text);
-		goto out;
-	}
-	if (o->json)
-		print_json(&t, &out);
-	else
-		print_text(&t, &out);
-	(void)fwrite(buf_slice(&out).p, 1, buf_slice(&out).n, stdout);
-	status = t.verdict.result == DMARC_PASS ? 0 : 1;
-out:
+	status = test_message(o, &check, &t);
 	dmarc_fini(&t.dmarc);
 	spf_fini(&t.spf);
 	organization_list_close(t.list);
-	test_message_fini(&m);
-	canon_bodies_fini(&t.bodies);
-	answers_fini(&answers);
 	buf_fini(&t.steps);
-	buf_fini(&out);
 	return status;
 }

@@ -2,14 +2,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "admin/commands.h"
 #include "admin/test.h"
 #include "common/base/fault.h"
 #include "common/base/fd.h"
 
 #define MESSAGE_MAX ((size_t)1 << 30)
+#define OUT_MAX ((size_t)16 << 20)
+#define ANSWERS_MAX_BYTES ((size_t)8 << 20)
 #define READ_BYTES 65536u
 #define ARENA_MAX ((size_t)256 << 20)
 
@@ -46,7 +50,8 @@ static void with_crlf(struct slice in, struct buf *out)
 	}
 }
 
-bool test_message_read(const char *path, struct test_message *m)
+/* False: it cannot be read; a sentence is on standard error. message_fini frees it in any case. */
+static bool message_read(const char *path, struct test_message *m)
 {
 	struct fault why = {0};
 	struct buf raw;
@@ -82,14 +87,52 @@ out:
 	return ok;
 }
 
-void test_message_fini(struct test_message *m)
+static void message_fini(struct test_message *m)
 {
 	buf_fini(&m->octets);
 	arena_reset(&m->arena);
 }
 
-void test_message_body(const struct test_message *m, struct canon_bodies *bodies)
+/* Runs the body through bodies, to its end. */
+static void hash_body(const struct test_message *m, struct canon_bodies *bodies)
 {
 	canon_bodies_feed(bodies, slice_tail(buf_slice(&m->octets), m->fields.length));
 	canon_bodies_end(bodies);
+}
+
+int test_message(const struct test_options *o, const struct message_check *check, void *arg)
+{
+	struct test_message m;
+	struct canon_bodies bodies;
+	struct answers answers;
+	struct fault why = {0};
+	int status = ADMIN_USAGE;
+	struct buf out;
+
+	buf_init(&out, OUT_MAX);
+	canon_bodies_init(&bodies);
+	answers_init(&answers, ANSWERS_MAX_BYTES);
+	if (!message_read(o->file, &m))
+		goto out;
+	if (!check->begin(arg, &m, &bodies, &answers, &m.arena, &why)) {
+		(void)test_refuse("%s", why.text);
+		goto out;
+	}
+	hash_body(&m, &bodies);
+	if (!test_run(o, &answers, check->run, arg, &why)) {
+		(void)test_refuse("%s", why.text);
+		goto out;
+	}
+	if (o->json)
+		check->print_json(arg, &out);
+	else
+		check->print_text(arg, &out);
+	(void)fwrite(buf_slice(&out).p, 1, buf_length(&out), stdout);
+	status = check->passed(arg) ? ADMIN_DONE : ADMIN_FAILED;
+out:
+	message_fini(&m);
+	canon_bodies_fini(&bodies);
+	answers_fini(&answers);
+	buf_fini(&out);
+	return status;
 }
