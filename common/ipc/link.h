@@ -39,7 +39,8 @@ struct ipc_ask {
 	struct buf frame;        /* the same */
 };
 
-/* The way to one worker of one role. It connects by itself (through connect, which asks master), again after a loss, with pauses of 50 ms growing to 2 s. */
+/* The way to one worker of one role. It connects by itself (through connect, which asks master), again after a loss, with pauses of 50 ms growing to 2 s.
+ * Where the other side is drained, it asks the next process at once, and waits for the answers of the old one beside. */
 struct ipc_peer;
 typedef void ipc_connect_fn(void *arg, enum ipc_role role, unsigned worker, struct ipc_peer *peer);
 /* The caller owns it. role: who is there. self: who we are (what may be sent is checked). waiting_max: asks that may wait in memory. */
@@ -83,6 +84,11 @@ void ipc_server_on_presence(struct ipc_server *s, ipc_presence_fn *fn, void *arg
 /* Takes the listening socket fd. admin_only: whoever connects is ADMIN, and is taken only from root or our own uid (SO_PEERCRED); else the
  * connecting process must be root or our own uid (master made the connection), and its hello says the role. */
 MUST_USE bool ipc_server_listen(struct ipc_server *s, int fd, bool admin_only, struct fault *why);
+/* For a process that another one takes the place of: closes the listeners and tells every daemon to ask that one from here on (welcome again, with window 0).
+ * What is under way is answered, and what is asked until it has heard of it; then it closes the connection. */
+void ipc_server_drain(struct ipc_server *s);
+/* ipc_server_drain was called, and no daemon is connected any more: nobody will ask. It is so when presence is told of the last one. */
+bool ipc_server_is_drained(const struct ipc_server *s);
 /* Closes listeners and connections; requests not yet answered may still be (to nobody). NULL does nothing. */
 void ipc_server_destroy(struct ipc_server *s);
 

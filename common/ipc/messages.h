@@ -27,7 +27,7 @@
 #define IPC_REPLY_MAX 1024     /* the far end's words, cut */
 
 /* The connection: the side that connects says who it is (master says it for a daemon that asked for a connection), the other grants a window:
- * how many asks may wait for their answer at once. */
+ * how many asks may wait for their answer at once. A welcome that comes later with 0 says that another process is to be asked from now on. */
 #define IPC_HELLO(F) F(u8, role) F(u16, worker)
 #define IPC_WELCOME(F) F(u32, window)
 /* Any ask may be answered by this: it could not be done, class and sentence say why. */

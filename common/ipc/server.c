@@ -42,6 +42,7 @@ struct ipc_server {
 	void *arg, *presence_arg;
 	struct list listeners, connections;
 	size_t n_connections;
+	bool draining;
 };
 
 static void forget(struct server_connection *c)
@@ -66,9 +67,16 @@ static void on_gone(void *arg, const struct fault *why)
 		s->presence(s->presence_arg, role, worker, false);
 }
 
+/* How many asks may wait here; none when another process is to be asked. */
+static bool send_welcome(struct server_connection *c, struct fault *why)
+{
+	struct ipc_message welcome = IPC_MESSAGE(welcome, .window = c->server->draining ? 0 : (uint32_t)c->requests.window);
+
+	return ipc_connection_send(c->connection, &welcome, 0, false, -1, why);
+}
+
 static bool on_hello(struct server_connection *c, const struct ipc_hello *hello, struct fault *why)
 {
-	struct ipc_message welcome = IPC_MESSAGE(welcome, .window = (uint32_t)c->requests.window);
 
 	if (hello->role >= IPC_N_ROLES || hello->role == IPC_ROLE_ADMIN) {
 		fault_set(why, "5.5.4", "there is no role %u", hello->role);
@@ -79,7 +87,7 @@ static bool on_hello(struct server_connection *c, const struct ipc_hello *hello,
 	c->requests.role = (enum ipc_role)hello->role;
 	c->requests.worker = hello->worker;
 	ipc_connection_set_other(c->connection, c->requests.role);
-	if (!ipc_connection_send(c->connection, &welcome, 0, false, -1, why))
+	if (!send_welcome(c, why))
 		return false;
 	if (c->server->presence)
 		c->server->presence(c->server->presence_arg, c->requests.role, c->worker, true);
@@ -199,18 +207,53 @@ bool ipc_server_listen(struct ipc_server *s, int fd, bool admin_only, struct fau
 	return false;
 }
 
-void ipc_server_destroy(struct ipc_server *s)
+static void close_listeners(struct ipc_server *s)
 {
-	if (s == NULL)
-		return;
 	LIST_EACH(node, &s->listeners) {
 		struct server_listener *l = LIST_ENTRY(node, struct server_listener, node);
 
+		list_remove(&l->node);
 		loop_io_fini(&l->io);
 		loop_timer_cancel(&l->again);
 		fd_close(&l->fd);
 		free(l);
 	}
+}
+
+static bool is_daemons(const struct server_connection *c)
+{
+	return c->known && c->requests.role != IPC_ROLE_ADMIN;
+}
+
+void ipc_server_drain(struct ipc_server *s)
+{
+	if (s->draining)
+		return;
+	s->draining = true;
+	close_listeners(s);
+	LIST_EACH(node, &s->connections) {
+		struct server_connection *c = LIST_ENTRY(node, struct server_connection, node);
+
+		if (is_daemons(c) && !send_welcome(c, NULL))
+			ipc_connection_break(c->connection);
+	}
+}
+
+bool ipc_server_is_drained(const struct ipc_server *s)
+{
+	if (!s->draining)
+		return false;
+	LIST_EACH(node, &s->connections)
+		if (is_daemons(LIST_ENTRY(node, struct server_connection, node)))
+			return false;
+	return true;
+}
+
+void ipc_server_destroy(struct ipc_server *s)
+{
+	if (s == NULL)
+		return;
+	close_listeners(s);
 	LIST_EACH(node, &s->connections) {
 		struct server_connection *c = LIST_ENTRY(node, struct server_connection, node);
 

@@ -23,7 +23,6 @@ struct local {
 	char hostname[256];
 	struct delivery_rules rules;
 	size_t under_way;
-	bool stopping;
 };
 
 struct local_job {
@@ -91,8 +90,16 @@ static void answer(struct ipc_request *request, const struct delivery *d)
 
 static void end_if_idle(struct local *l)
 {
-	if (l->stopping && l->under_way == 0)
+	if (l->under_way == 0 && ipc_server_is_drained(l->service->server))
 		service_end(l->service);
+}
+
+static void presence(void *daemon, enum ipc_role role, unsigned worker, bool there)
+{
+	(void)role;
+	(void)worker;
+	if (!there)
+		end_if_idle(daemon);
 }
 
 static void done(struct pool_job *job)
@@ -248,7 +255,7 @@ static void stop(void *daemon, uint64_t within_ms)
 
 	(void)within_ms; /* a disk that hangs is not hurried; master ends us when the time is over
 			  */
-	l->stopping = true;
+	ipc_server_drain(l->service->server);
 	end_if_idle(l);
 }
 
@@ -267,6 +274,7 @@ int main(int argc, char **argv)
 		.start = start,
 		.folder = folder,
 		.handler = handler,
+		.presence = presence,
 		.stop = stop,
 		.destroy = destroy,
 		.window = ASKS_WAITING,

@@ -89,6 +89,12 @@ static void answer(struct job *j)
 	buf_fini(&list);
 }
 
+void job_end_if_last(struct remote *r)
+{
+	if (r->stopping && list_empty(&r->jobs) && ipc_server_is_drained(r->service->server))
+		service_end(r->service);
+}
+
 static void destroy(struct job *j)
 {
 	struct remote *r = j->remote;
@@ -99,8 +105,7 @@ static void destroy(struct job *j)
 	arena_reset(&j->arena);
 	buf_fini(&j->password);
 	free(j);
-	if (r->stopping && list_empty(&r->jobs))
-		service_end(r->service);
+	job_end_if_last(r);
 }
 
 void job_end(struct job *j, const struct fault *why)

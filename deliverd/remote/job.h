@@ -107,6 +107,8 @@ MUST_USE bool job_is_deliverable(const struct job *j, const struct extensions *c
  * failed. */
 void job_result(struct job *j, struct job_recipient *r, const struct reply *reply,
 		struct slice host);
+/* Ends a daemon that is to stop, when it has no job and nobody will bring another. */
+void job_end_if_last(struct remote *r);
 /* The daemon ends: whatever is under way waits. */
 void job_abandon(struct job *j);
 /* The key under which sessions are shared: host, port, TLS, user. In the job's arena. */

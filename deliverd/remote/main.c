@@ -64,8 +64,16 @@ static void stop(void *daemon, uint64_t within_ms)
 			    tries again */
 	r->stopping = true;
 	session_quit_idle(r);
-	if (list_empty(&r->jobs))
-		service_end(r->service);
+	ipc_server_drain(r->service->server);
+	job_end_if_last(r);
+}
+
+static void presence(void *daemon, enum ipc_role role, unsigned worker, bool there)
+{
+	(void)role;
+	(void)worker;
+	if (!there)
+		job_end_if_last(daemon);
 }
 
 static void destroy(void *daemon)
@@ -87,6 +95,7 @@ int main(int argc, char **argv)
 		.start = start,
 		.file = file,
 		.handler = handler,
+		.presence = presence,
 		.stop = stop,
 		.destroy = destroy,
 		.window = ASKS_WAITING,

@@ -555,6 +555,167 @@ static void a_second_connection_is_closed(void **state)
 	pair_fini(&p);
 }
 
+/* A process takes the place of the one that is asked: what is asked from then on goes to it, at once, and the old one's answers come still. */
+static void a_drained_server_answers_what_it_has_and_the_next_one_is_asked(void **state)
+{
+	struct ipc_message m = question("a.test");
+	struct ipc_ask asks[4] = {0};
+	struct ipc_server *old;
+	struct pair p;
+
+	(void)state;
+	pair_init(&p, 1);
+	p.hold = true;
+	assert_true(ipc_ask(p.peer, &asks[0], &m, -1, 0, false, answered, &p, NULL));
+	assert_true(ipc_ask(p.peer, &asks[1], &m, -1, 0, false, answered, &p, NULL)); /* waits: the window is full */
+	turns(&p, 20);
+	assert_int_equal(p.n_asked, 1);
+	old = p.server;
+	ipc_server_drain(old);
+	ipc_server_drain(old);
+	p.hold = false;
+	serve(&p, 1);
+	turns(&p, 20);
+	assert_int_equal(p.n_answered, 1); /* the second, by the next one */
+	assert_int_equal(p.n_connects, 2);
+	assert_true(ipc_peer_is_up(p.peer));
+	assert_false(ipc_server_is_drained(old));
+	assert_true(ipc_ask(p.peer, &asks[2], &m, -1, 0, false, answered, &p, NULL));
+	turns(&p, 20);
+	assert_int_equal(p.n_answered, 2);
+	ipc_answer(p.held[0], &IPC_MESSAGE(dns_answer, .records = SLICE("late")), -1);
+	p.n_held = 0;
+	turns(&p, 20);
+	assert_int_equal(p.n_answered, 3);
+	assert_string_equal(p.last, "late");
+	assert_true(ipc_server_is_drained(old)); /* the old connection is closed */
+	assert_false(ipc_server_is_drained(p.server));
+	ipc_server_destroy(old);
+	assert_true(ipc_ask(p.peer, &asks[3], &m, -1, 0, false, answered, &p, NULL));
+	turns(&p, 20);
+	assert_int_equal(p.n_answered, 4);
+	assert_int_equal(p.n_lost, 0);
+	pair_fini(&p);
+}
+
+static void a_drained_server_without_asks_is_left_at_once_and_nobody_is_called_for_nothing(void **state)
+{
+	struct ipc_message m = question("a.test");
+	struct ipc_ask ask = {0};
+	struct ipc_server *old;
+	struct pair p;
+
+	(void)state;
+	pair_init(&p, 1);
+	assert_false(ipc_server_is_drained(p.server)); /* nobody is there, but may come */
+	assert_true(ipc_ask(p.peer, &ask, &m, -1, 0, false, answered, &p, NULL));
+	turns(&p, 20);
+	old = p.server;
+	assert_false(ipc_server_is_drained(old));
+	ipc_server_drain(old);
+	assert_int_equal(ipc_connect_unix(p.path, NULL), -1); /* it listens no more */
+	serve(&p, 1);
+	turns(&p, 20);
+	assert_true(ipc_server_is_drained(old));
+	assert_int_equal(p.n_presence, 101); /* its end is told */
+	assert_int_equal(p.n_connects, 1);   /* nobody waits */
+	ipc_server_destroy(old);
+	pair_fini(&p);
+}
+
+static void an_ask_that_is_on_its_way_to_a_drained_server_is_answered(void **state)
+{
+	struct ipc_message m = question("a.test");
+	struct ipc_ask asks[2] = {0};
+	struct pair p;
+
+	(void)state;
+	pair_init(&p, 2);
+	assert_true(ipc_ask(p.peer, &asks[0], &m, -1, 0, false, answered, &p, NULL));
+	turns(&p, 20);
+	assert_true(ipc_ask(p.peer, &asks[1], &m, -1, 0, false, answered, &p, NULL));
+	ipc_server_drain(p.server); /* they cross */
+	turns(&p, 20);
+	assert_int_equal(p.n_answered, 2);
+	assert_true(ipc_server_is_drained(p.server));
+	pair_fini(&p);
+}
+
+static void a_drained_servers_end_loses_its_own_asks_alone(void **state)
+{
+	struct ipc_message m = question("a.test"), other = question("b.test");
+	struct ipc_ask once = {0}, again = {0}, later = {0};
+	struct ipc_server *old;
+	struct pair p;
+
+	(void)state;
+	pair_init(&p, 5);
+	p.hold = true;
+	assert_true(ipc_ask(p.peer, &once, &m, -1, 0, false, answered, &p, NULL));
+	assert_true(ipc_ask(p.peer, &again, &m, -1, 0, true, answered, &p, NULL));
+	turns(&p, 20);
+	old = p.server;
+	ipc_server_drain(old);
+	serve(&p, 5);
+	turns(&p, 20);
+	assert_true(ipc_ask(p.peer, &later, &other, -1, 0, false, answered, &p, NULL));
+	turns(&p, 20);
+	assert_int_equal(p.n_asked, 3);
+	p.hold = false;
+	ipc_server_destroy(old);
+	turns(&p, 20);
+	assert_int_equal(p.n_lost, 1);	   /* once */
+	assert_int_equal(p.n_asked, 4);	   /* again, at the next one */
+	assert_int_equal(p.n_answered, 1); /* the same */
+	ipc_answer(p.held[2], &IPC_MESSAGE(dns_answer, .records = SLICE("b.test")), -1);
+	for (unsigned i = 0; i < 2; i++)
+		ipc_answer(p.held[i], &IPC_MESSAGE(dns_answer, .ttl_s = 1), -1);
+	p.n_held = 0;
+	turns(&p, 20);
+	assert_int_equal(p.n_answered, 2);
+	assert_string_equal(p.last, "b.test");
+	pair_fini(&p);
+}
+
+static void a_peer_with_a_drained_server_may_be_destroyed(void **state)
+{
+	struct ipc_message m = question("a.test");
+	struct ipc_ask asks[3] = {0};
+	struct ipc_server *old;
+	struct pair p;
+
+	(void)state;
+	for (int in_answer = 0; in_answer < 2; in_answer++) {
+		pair_init(&p, 5);
+		p.hold = true;
+		for (int i = 0; i < 2; i++)
+			assert_true(ipc_ask(p.peer, &asks[i], &m, -1, 0, i == 1, answered, &p, NULL));
+		turns(&p, 20);
+		old = p.server;
+		ipc_server_drain(old);
+		serve(&p, 5);
+		turns(&p, 20);
+		assert_true(ipc_ask(p.peer, &asks[2], &m, -1, 0, true, answered, &p, NULL));
+		turns(&p, 20);
+		p.destroy_in_answer = in_answer;
+		if (in_answer) {
+			ipc_answer(p.held[0], &IPC_MESSAGE(dns_answer, .ttl_s = 1), -1);
+			turns(&p, 20);
+			p.held[0] = p.held[--p.n_held];
+		} else {
+			ipc_peer_destroy(p.peer);
+			p.peer = NULL;
+		}
+		assert_null(p.peer);
+		assert_int_equal(p.n_lost, in_answer ? 2 : 3);
+		assert_int_equal(p.n_answered, in_answer);
+		turns(&p, 20);
+		assert_true(ipc_server_is_drained(old));
+		ipc_server_destroy(old);
+		pair_fini(&p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -581,6 +742,11 @@ int main(void)
 		cmocka_unit_test(a_hundred_thousand_asks_one_after_the_other),
 		cmocka_unit_test(a_late_answer_is_not_taken_for_that_of_a_later_ask),
 		cmocka_unit_test(a_second_connection_is_closed),
+		cmocka_unit_test(a_drained_server_answers_what_it_has_and_the_next_one_is_asked),
+		cmocka_unit_test(a_drained_server_without_asks_is_left_at_once_and_nobody_is_called_for_nothing),
+		cmocka_unit_test(an_ask_that_is_on_its_way_to_a_drained_server_is_answered),
+		cmocka_unit_test(a_drained_servers_end_loses_its_own_asks_alone),
+		cmocka_unit_test(a_peer_with_a_drained_server_may_be_destroyed),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

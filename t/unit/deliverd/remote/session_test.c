@@ -1146,6 +1146,9 @@ static void stop_waits_for_what_is_under_way(void **state)
 	assert_int_equal(st->remote.n_idle, 2);
 	d = deliver(ORDER(0));
 	UNTIL(!list_empty(&st->remote.jobs));
+	st->service.server = ipc_server_create(st->loop, IPC_ROLE_REMOTE, 1, NULL, NULL, NULL);
+	assert_non_null(st->service.server);
+	ipc_server_drain(st->service.server); /* nobody is connected to it */
 	st->remote.stopping = true;
 	session_quit_idle(&st->remote);
 	assert_int_equal(st->n_ended, 0);
@@ -1154,6 +1157,8 @@ static void stop_waits_for_what_is_under_way(void **state)
 	assert_int_equal(st->remote.n_idle, 0);
 	UNTIL(list_empty(&st->remote.sessions));
 	assert_int_equal(far_count(&st->far, "QUIT"), 2);
+	ipc_server_destroy(st->service.server);
+	st->service.server = NULL;
 	stage_end();
 }
 
