@@ -137,8 +137,9 @@ bool child_send_all(struct child *c, int folder, struct fault *why)
 	if ((k->in_empty && !send_empty(c, why)) ||
 	    (k->role == IPC_ROLE_SMTPD && !send_folder(c, "chroot", folder)) ||
 	    (folder >= 0 && !send_folder(c, k->folder, folder)) ||
-	    !ipc_channel_send(c->channel, &account, -1, why) || !send_listeners(c))
+	    !ipc_channel_send(c->channel, &account, -1, why))
 		return false;
+	/* Before the sockets: who connects in that moment finds a certificate, and a key behind it. */
 	child_send(c, BATCH_KEY | BATCH_CERTIFICATE | BATCH_RESOLV | BATCH_ALIASES | BATCH_AUTHORITIES | BATCH_TEMPLATES);
-	return ipc_channel_send(c->channel, &begin, -1, why);
+	return send_listeners(c) && ipc_channel_send(c->channel, &begin, -1, why);
 }

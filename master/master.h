@@ -44,6 +44,7 @@ struct child {
 	uint64_t started_us; /* wall clock */
 	bool told_to_stop;
 	bool stuck;
+	uint64_t key_mark; /* a lookupd that was given a key: of the ping behind it, 0 when that is answered */
 };
 
 /* A port of main.conf, or the socket for programs of this host. */
@@ -80,6 +81,8 @@ struct master {
 	uint64_t loaded_us; /* when the settings were taken */
 	int pid_fd;         /* master.pid, locked */
 	int control_fd;
+	uint64_t key_mark;  /* the last one given */
+	bool smtpd_waits;   /* the new configuration's smtpd start when lookupd have their key */
 	bool systemd_waits; /* to hear that all are ready */
 	bool after_a_crash; /* the last master left its pid file behind */
 	struct list slots, children, ports;

@@ -16,8 +16,10 @@
 #include "master/slot.h"
 
 #define PROBLEMS_MAX 65536
-/* lookupd has a new key before an smtpd shows its certificate. */
-#define CERTIFICATE_AFTER_MS 1000
+/* lookupd has a new key before an smtpd shows its certificate; one that says nothing holds it up for so long. */
+#define KEY_WITHIN_MS 10000
+/* No moment of the clock: what comes back in the pong behind a key. */
+#define KEY_MARK (1ull << 63)
 #define LOOK_EVERY_MS 60000
 
 static void own_log_reopen(struct master *m)
@@ -26,6 +28,49 @@ static void own_log_reopen(struct master *m)
 
 	if (fd >= 0)
 		log_reopen(fd, m->settings->log_to == LOG_TO_SYSLOG, (enum log_level)m->settings->log_level);
+}
+
+/* ---- a new key ---- */
+
+/* What a lookupd is sent it takes in order: the answer to a ping says that it has the key that was sent before. */
+static void send_key(struct master *m)
+{
+	m->key_mark = KEY_MARK | (m->key_mark + 1);
+	LIST_EACH(node, &m->children) {
+		struct child *c = LIST_ENTRY(node, struct child, node);
+		struct ipc_message ping = IPC_MESSAGE(ping, .at_ms = m->key_mark);
+
+		if (c->slot->kind->role != IPC_ROLE_LOOKUPD || c->told_to_stop || c->channel == NULL)
+			continue;
+		child_send(c, BATCH_KEY);
+		if (ipc_channel_send(c->channel, &ping, -1, NULL))
+			c->key_mark = m->key_mark;
+	}
+	loop_timer_set(&m->certificate, KEY_WITHIN_MS);
+}
+
+void reload_key_known(struct master *m)
+{
+	LIST_EACH(node, &m->children)
+		if (LIST_ENTRY(node, struct child, node)->key_mark != 0)
+			return;
+	loop_timer_set(&m->certificate, 0);
+}
+
+static void certificate_due(void *arg)
+{
+	struct master *m = arg;
+	bool replace = m->smtpd_waits;
+
+	m->smtpd_waits = false;
+	if (!replace)
+		children_send(m, BATCH_CERTIFICATE);
+	LIST_EACH(node, &m->slots) {
+		struct slot *slot = LIST_ENTRY(node, struct slot, node);
+
+		if (replace && slot->kind->role == IPC_ROLE_SMTPD)
+			slot_start(slot);
+	}
 }
 
 /* ---- a new configuration ---- */
@@ -86,15 +131,17 @@ static void take(struct master *m, struct settings *settings, const struct files
 		struct child *c = LIST_ENTRY(node, struct child, node);
 
 		/* Not the certificate: who is replaced goes on showing the old one, whose key lookupd still has. */
-		child_send(c, BATCH_LOG | BATCH_KEY | BATCH_RESOLV | BATCH_ALIASES | BATCH_AUTHORITIES | BATCH_TEMPLATES |
+		child_send(c, BATCH_LOG | BATCH_RESOLV | BATCH_ALIASES | BATCH_AUTHORITIES | BATCH_TEMPLATES |
 				      (c->slot->kind->in_place ? BATCH_SETTINGS : 0));
+	}
+	if (new_key) {
+		m->smtpd_waits = true;
+		send_key(m);
 	}
 	LIST_EACH(node, &m->slots) {
 		struct slot *slot = LIST_ENTRY(node, struct slot, node);
 
-		if (new_key && slot->kind->role == IPC_ROLE_SMTPD)
-			loop_timer_set(&slot->restart, CERTIFICATE_AFTER_MS);
-		else if (!slot->kind->in_place)
+		if (!slot->kind->in_place && (!m->smtpd_waits || slot->kind->role != IPC_ROLE_SMTPD))
 			slot_start(slot);
 	}
 	log_event(reloaded, F_TEXT(file, m->main_conf));
@@ -145,11 +192,6 @@ void reload_log(struct master *m)
 
 /* ---- the look ---- */
 
-static void certificate_due(void *arg)
-{
-	children_send(arg, BATCH_CERTIFICATE);
-}
-
 static void look_pair(struct master *m)
 {
 	struct fault why = {0};
@@ -159,8 +201,7 @@ static void look_pair(struct master *m)
 		log_event(file_unusable, F_TEXT(file, m->files.certificate_path), F_FAULT(&why));
 	} else if (look == FILES_CHANGED) {
 		log_event(file_taken, F_TEXT(file, m->files.certificate_path));
-		children_send(m, BATCH_KEY);
-		loop_timer_set(&m->certificate, CERTIFICATE_AFTER_MS);
+		send_key(m);
 	}
 }
 

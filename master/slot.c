@@ -21,6 +21,7 @@
 #include "master/batch.h"
 #include "master/incoming.h"
 #include "master/master.h"
+#include "master/reload.h"
 #include "master/sockets.h"
 #include "master/stages.h"
 
@@ -80,6 +81,15 @@ static void answer_connect(struct child *c, struct ipc_request *request, const s
 	fd_close(&fd);
 }
 
+static void answered_ping(struct child *c, uint64_t at_ms)
+{
+	c->unanswered = 0;
+	if (c->key_mark == 0 || at_ms != c->key_mark)
+		return;
+	c->key_mark = 0;
+	reload_key_known(c->slot->master);
+}
+
 static void from_child(void *arg, struct ipc_request *request, const struct ipc_message *m, int *fd)
 {
 	struct child *c = arg;
@@ -93,7 +103,7 @@ static void from_child(void *arg, struct ipc_request *request, const struct ipc_
 	if (m->type == IPC_TYPE_ready)
 		became_ready(c);
 	else if (m->type == IPC_TYPE_pong)
-		c->unanswered = 0;
+		answered_ping(c, m->pong.at_ms);
 	if (request != NULL) {
 		fault_set(&why, "4.3.0", "master does not answer that");
 		ipc_answer_fault(request, &why);

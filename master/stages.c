@@ -19,10 +19,12 @@
 
 static bool all_ready(const struct master *m)
 {
+	if (m->smtpd_waits)
+		return false;
 	LIST_EACH(node, &m->slots) {
 		const struct slot *slot = LIST_ENTRY(node, struct slot, node);
 
-		if (slot->current == NULL || slot->current->state != CHILD_READY || loop_timer_is_set(&slot->restart))
+		if (slot->current == NULL || slot->current->state != CHILD_READY)
 			return false;
 	}
 	return true;

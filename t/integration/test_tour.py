@@ -1,6 +1,6 @@
 """A tour as a new user: from `tassis setup` to a host with two domains, ten users, aliases, a forward, quotas, a renewed certificate and a provider for what leaves.
 What is typed are the examples of the manual pages, as they stand there; where the story needs another name, port or file, that is said with the example."""
-import base64, json, os, re, shlex, smtplib, subprocess
+import base64, os, re, shlex, smtplib, subprocess
 
 import pytest
 from far_end import FarEnd
@@ -221,7 +221,9 @@ def test_8_what_happens_to_an_address_is_explained_and_all_is_sound(tour):
     said = tour.tassis("explain", "sales@example.org").stdout
     assert "bob@far.example" in said and "ann@example.org" in said
     assert tour.type(example("tassis check")).returncode == 0
-    wait_for(lambda: json.loads(tour.tassis("queue", "list", "--json").stdout) == [], what="an empty queue")
+    # What was taken while the mailbox of stage 4 was full waits for its next attempt.
+    tour.type(example("tassis queue flush example.com", ("example.com", "second.example")))
+    wait_for(lambda: not tour.tassis("queue", "list", "--json").stdout.strip(), what="an empty queue\n" + tour.tassis("queue", "list").stdout)
     tour.type(example("tassis restart"))
     tour.submit("ann@example.org", "user9@second.example", "after a restart")
     tour.arrives("after a restart", "user9@second.example")
