@@ -85,9 +85,11 @@ void ipc_server_on_presence(struct ipc_server *s, ipc_presence_fn *fn, void *arg
  * connecting process must be root or our own uid (master made the connection), and its hello says the role. */
 MUST_USE bool ipc_server_listen(struct ipc_server *s, int fd, bool admin_only, struct fault *why);
 /* For a process that another one takes the place of: closes the listeners and tells every daemon to ask that one from here on (welcome again, with window 0).
- * What is under way is answered, and what is asked until it has heard of it; then it closes the connection. */
-void ipc_server_drain(struct ipc_server *s);
-/* ipc_server_drain was called, and no daemon is connected any more: nobody will ask. It is so when presence is told of the last one. */
+ * What is under way is answered, and what is asked until it has heard of it; then it closes the connection. fn is called, from the loop, when a connection
+ * has ended and no daemon is connected any more. Again: does nothing. */
+typedef void ipc_drained_fn(void *arg);
+void ipc_server_drain(struct ipc_server *s, ipc_drained_fn *fn, void *arg);
+/* ipc_server_drain was called, and no daemon is connected: nobody will ask. */
 bool ipc_server_is_drained(const struct ipc_server *s);
 /* Closes listeners and connections; requests not yet answered may still be (to nobody). NULL does nothing. */
 void ipc_server_destroy(struct ipc_server *s);

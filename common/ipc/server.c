@@ -43,6 +43,8 @@ struct ipc_server {
 	struct list listeners, connections;
 	size_t n_connections;
 	bool draining;
+	ipc_drained_fn *drained;
+	void *drained_arg;
 };
 
 static void forget(struct server_connection *c)
@@ -65,6 +67,8 @@ static void on_gone(void *arg, const struct fault *why)
 	forget(c);
 	if (known && s->presence && role != IPC_ROLE_ADMIN)
 		s->presence(s->presence_arg, role, worker, false);
+	if (ipc_server_is_drained(s))
+		s->drained(s->drained_arg);
 }
 
 /* How many asks may wait here; none when another process is to be asked. */
@@ -222,19 +226,21 @@ static void close_listeners(struct ipc_server *s)
 
 static bool is_daemons(const struct server_connection *c)
 {
-	return c->known && c->requests.role != IPC_ROLE_ADMIN;
+	return c->requests.role != IPC_ROLE_ADMIN;
 }
 
-void ipc_server_drain(struct ipc_server *s)
+void ipc_server_drain(struct ipc_server *s, ipc_drained_fn *fn, void *arg)
 {
 	if (s->draining)
 		return;
 	s->draining = true;
+	s->drained = fn;
+	s->drained_arg = arg;
 	close_listeners(s);
 	LIST_EACH(node, &s->connections) {
 		struct server_connection *c = LIST_ENTRY(node, struct server_connection, node);
 
-		if (is_daemons(c) && !send_welcome(c, NULL))
+		if (is_daemons(c) && c->known && !send_welcome(c, NULL))
 			ipc_connection_break(c->connection);
 	}
 }

@@ -94,12 +94,9 @@ static void end_if_idle(struct local *l)
 		service_end(l->service);
 }
 
-static void presence(void *daemon, enum ipc_role role, unsigned worker, bool there)
+static void drained(void *arg)
 {
-	(void)role;
-	(void)worker;
-	if (!there)
-		end_if_idle(daemon);
+	end_if_idle(arg);
 }
 
 static void done(struct pool_job *job)
@@ -255,7 +252,7 @@ static void stop(void *daemon, uint64_t within_ms)
 
 	(void)within_ms; /* a disk that hangs is not hurried; master ends us when the time is over
 			  */
-	ipc_server_drain(l->service->server);
+	ipc_server_drain(l->service->server, drained, l);
 	end_if_idle(l);
 }
 
@@ -274,7 +271,6 @@ int main(int argc, char **argv)
 		.start = start,
 		.folder = folder,
 		.handler = handler,
-		.presence = presence,
 		.stop = stop,
 		.destroy = destroy,
 		.window = ASKS_WAITING,

@@ -56,6 +56,11 @@ static void file(void *daemon, int fd, struct slice name, struct slice path)
 	fd_close(&fd);
 }
 
+static void drained(void *arg)
+{
+	job_end_if_last(arg);
+}
+
 static void stop(void *daemon, uint64_t within_ms)
 {
 	struct remote *r = daemon;
@@ -64,16 +69,8 @@ static void stop(void *daemon, uint64_t within_ms)
 			    tries again */
 	r->stopping = true;
 	session_quit_idle(r);
-	ipc_server_drain(r->service->server);
+	ipc_server_drain(r->service->server, drained, r);
 	job_end_if_last(r);
-}
-
-static void presence(void *daemon, enum ipc_role role, unsigned worker, bool there)
-{
-	(void)role;
-	(void)worker;
-	if (!there)
-		job_end_if_last(daemon);
 }
 
 static void destroy(void *daemon)
@@ -95,7 +92,6 @@ int main(int argc, char **argv)
 		.start = start,
 		.file = file,
 		.handler = handler,
-		.presence = presence,
 		.stop = stop,
 		.destroy = destroy,
 		.window = ASKS_WAITING,

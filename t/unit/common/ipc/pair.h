@@ -24,7 +24,7 @@ struct pair {
 	struct ipc_server *server;
 	struct ipc_peer *peer;
 	char path[64];
-	unsigned n_asked, n_answered, n_failed, n_lost, n_presence;
+	unsigned n_asked, n_answered, n_failed, n_lost, n_presence, n_drained;
 	bool hold; /* answers are kept back */
 	struct ipc_request *held[16];
 	unsigned n_held;

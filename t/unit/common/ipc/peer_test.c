@@ -555,6 +555,13 @@ static void a_second_connection_is_closed(void **state)
 	pair_fini(&p);
 }
 
+static void drained(void *arg)
+{
+	struct pair *p = arg;
+
+	p->n_drained++;
+}
+
 /* A process takes the place of the one that is asked: what is asked from then on goes to it, at once, and the old one's answers come still. */
 static void a_drained_server_answers_what_it_has_and_the_next_one_is_asked(void **state)
 {
@@ -571,8 +578,8 @@ static void a_drained_server_answers_what_it_has_and_the_next_one_is_asked(void 
 	turns(&p, 20);
 	assert_int_equal(p.n_asked, 1);
 	old = p.server;
-	ipc_server_drain(old);
-	ipc_server_drain(old);
+	ipc_server_drain(old, drained, &p);
+	ipc_server_drain(old, drained, &p);
 	p.hold = false;
 	serve(&p, 1);
 	turns(&p, 20);
@@ -589,6 +596,7 @@ static void a_drained_server_answers_what_it_has_and_the_next_one_is_asked(void 
 	assert_int_equal(p.n_answered, 3);
 	assert_string_equal(p.last, "late");
 	assert_true(ipc_server_is_drained(old)); /* the old connection is closed */
+	assert_int_equal(p.n_drained, 1);
 	assert_false(ipc_server_is_drained(p.server));
 	ipc_server_destroy(old);
 	assert_true(ipc_ask(p.peer, &asks[3], &m, -1, 0, false, answered, &p, NULL));
@@ -612,7 +620,7 @@ static void a_drained_server_without_asks_is_left_at_once_and_nobody_is_called_f
 	turns(&p, 20);
 	old = p.server;
 	assert_false(ipc_server_is_drained(old));
-	ipc_server_drain(old);
+	ipc_server_drain(old, drained, &p);
 	assert_int_equal(ipc_connect_unix(p.path, NULL), -1); /* it listens no more */
 	serve(&p, 1);
 	turns(&p, 20);
@@ -634,10 +642,38 @@ static void an_ask_that_is_on_its_way_to_a_drained_server_is_answered(void **sta
 	assert_true(ipc_ask(p.peer, &asks[0], &m, -1, 0, false, answered, &p, NULL));
 	turns(&p, 20);
 	assert_true(ipc_ask(p.peer, &asks[1], &m, -1, 0, false, answered, &p, NULL));
-	ipc_server_drain(p.server); /* they cross */
+	ipc_server_drain(p.server, drained, &p); /* they cross */
 	turns(&p, 20);
 	assert_int_equal(p.n_answered, 2);
 	assert_true(ipc_server_is_drained(p.server));
+	pair_fini(&p);
+}
+
+/* A connection that came just before: it is sent to the next one as well, and not cut off. */
+static void a_connection_that_says_hello_to_a_drained_server_is_sent_on(void **state)
+{
+	struct ipc_message m = question("a.test");
+	struct ipc_ask ask = {0};
+	struct ipc_server *old;
+	struct pair p;
+
+	(void)state;
+	pair_init(&p, 1);
+	assert_true(ipc_ask(p.peer, &ask, &m, -1, 0, false, answered, &p, NULL));
+	for (int i = 0; i < 10 && p.n_connects == 0; i++)
+		turns(&p, 1);
+	turns(&p, 1); /* taken, and not heard */
+	assert_int_equal(p.n_presence, 0);
+	old = p.server;
+	ipc_server_drain(old, drained, &p);
+	assert_false(ipc_server_is_drained(old));
+	serve(&p, 1);
+	turns(&p, 20);
+	assert_int_equal(p.n_drained, 1);
+	assert_int_equal(p.n_connects, 2);
+	assert_int_equal(p.n_answered, 1);
+	assert_int_equal(p.n_asked, 1);
+	ipc_server_destroy(old);
 	pair_fini(&p);
 }
 
@@ -655,7 +691,7 @@ static void a_drained_servers_end_loses_its_own_asks_alone(void **state)
 	assert_true(ipc_ask(p.peer, &again, &m, -1, 0, true, answered, &p, NULL));
 	turns(&p, 20);
 	old = p.server;
-	ipc_server_drain(old);
+	ipc_server_drain(old, drained, &p);
 	serve(&p, 5);
 	turns(&p, 20);
 	assert_true(ipc_ask(p.peer, &later, &other, -1, 0, false, answered, &p, NULL));
@@ -692,7 +728,7 @@ static void a_peer_with_a_drained_server_may_be_destroyed(void **state)
 			assert_true(ipc_ask(p.peer, &asks[i], &m, -1, 0, i == 1, answered, &p, NULL));
 		turns(&p, 20);
 		old = p.server;
-		ipc_server_drain(old);
+		ipc_server_drain(old, drained, &p);
 		serve(&p, 5);
 		turns(&p, 20);
 		assert_true(ipc_ask(p.peer, &asks[2], &m, -1, 0, true, answered, &p, NULL));
@@ -745,6 +781,7 @@ int main(void)
 		cmocka_unit_test(a_drained_server_answers_what_it_has_and_the_next_one_is_asked),
 		cmocka_unit_test(a_drained_server_without_asks_is_left_at_once_and_nobody_is_called_for_nothing),
 		cmocka_unit_test(an_ask_that_is_on_its_way_to_a_drained_server_is_answered),
+		cmocka_unit_test(a_connection_that_says_hello_to_a_drained_server_is_sent_on),
 		cmocka_unit_test(a_drained_servers_end_loses_its_own_asks_alone),
 		cmocka_unit_test(a_peer_with_a_drained_server_may_be_destroyed),
 	};

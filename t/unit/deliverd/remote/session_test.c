@@ -1148,7 +1148,7 @@ static void stop_waits_for_what_is_under_way(void **state)
 	UNTIL(!list_empty(&st->remote.jobs));
 	st->service.server = ipc_server_create(st->loop, IPC_ROLE_REMOTE, 1, NULL, NULL, NULL);
 	assert_non_null(st->service.server);
-	ipc_server_drain(st->service.server); /* nobody is connected to it */
+	ipc_server_drain(st->service.server, NULL, NULL); /* nobody is connected to it */
 	st->remote.stopping = true;
 	session_quit_idle(&st->remote);
 	assert_int_equal(st->n_ended, 0);
