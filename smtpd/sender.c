@@ -75,11 +75,11 @@ enum next verb_mail(struct session *s, struct slice argument)
 			  (unsigned long long)smtpd_settings(s->smtpd)->message_size_max);
 		return refuse_sender(s, m.reverse_path.mailbox, &r);
 	}
-	if (!begin(s, &m, &why)) {
+	if (!begin(s, &m, &why) || !verification_begin(s, &why)) {
+		session_reset(s);
 		reply_set_fault(&r, why.class == FAULT_PERMANENT ? 501 : 452, &why);
 		return refuse_sender(s, m.reverse_path.mailbox, &r);
 	}
-	verification_begin(s);
 	reply_set(&r, 250, "2.1.0", "sender noted");
 	session_reply(s, &r);
 	return session_command(s);

@@ -24,8 +24,8 @@ struct verification {
 	struct arena arena;
 	bool checks;	  /* the message itself is checked, not only its sender */
 	bool header_read; /* signatures are known */
-	bool failed;	  /* without memory: nothing is said of the message */
-	bool spf_done, dmarc_begun, done;
+	bool failed;	  /* without memory: the message is not taken */
+	bool spf_done, dmarc_begun;
 	size_t header_bytes; /* with the empty line */
 	struct spf spf;
 	struct spf_result spf_result;
@@ -70,7 +70,7 @@ static void run_spf(struct verification *v)
 	questions_ask(&v->questions);
 }
 
-void verification_begin(struct session *s)
+bool verification_begin(struct session *s, struct fault *why)
 {
 	const struct settings *conf = smtpd_settings(s->smtpd);
 	struct transaction *t = s->transaction;
@@ -84,9 +84,9 @@ void verification_begin(struct session *s)
 
 	if (s->trusted || s->user.n > 0 || s->smtpd->submission ||
 	    (!checks && conf->local_sender != LOCAL_SENDER_SPF))
-		return;
-	if ((v = memory_alloc(1, sizeof(*v), NULL)) == NULL)
-		return;
+		return true;
+	if ((v = memory_alloc(1, sizeof(*v), why)) == NULL)
+		return false;
 	v->checks = checks;
 	questions_init(&v->questions, s);
 	arena_init(&v->arena, ARENA_BYTES);
@@ -94,6 +94,7 @@ void verification_begin(struct session *s)
 	spf_init(&v->spf, &ask, NULL);
 	t->verification = v;
 	run_spf(v);
+	return true;
 }
 
 void verification_destroy(struct verification *v)
@@ -128,7 +129,7 @@ bool verification_spf(struct session *s, bool *pass)
 
 bool verification_keeps_header(const struct session *s)
 {
-	return of(s) != NULL && of(s)->checks;
+	return of(s) != NULL && of(s)->checks && !s->transaction->from_relay;
 }
 
 /* The author's policy is on its way too while the body comes: what is found now is thrown away. */
@@ -184,13 +185,13 @@ bool verification_end(struct session *s)
 {
 	struct verification *v = of(s);
 
-	if (!verification_keeps_header(s) || s->transaction->from_relay)
+	if (!verification_keeps_header(s))
 		return false;
 	if (!v->header_read)
 		read_header(s, v);
 	if (!v->failed)
 		canon_bodies_end(&v->bodies);
-	return !v->failed;
+	return true;
 }
 
 /* All checks, as far as DNS has answered; true: they are done. */
@@ -228,17 +229,47 @@ static bool finish(struct session *s, struct verification *v)
 
 /* ---- what follows ---- */
 
-/* Has somebody who is believed found it good before it was changed on its way (RFC 8617 7.2)? */
-static bool is_vouched_for(const struct session *s, const struct verification *v)
+static bool is_trusted(const struct session *s, struct slice sealer)
 {
 	const struct slices *trusted = &smtpd_settings(s->smtpd)->arc_trusted;
 
-	for (size_t i = 0; v->arc.result == ARC_PASS && i < v->arc.n; i++)
-		for (size_t j = 0; j < trusted->n; j++)
-			if (slice_equal_nocase(v->arc.sets[i].d, trusted->p[j]) &&
-			    results_say(v->arc.sets[i].aar->value, SLICE("dmarc"), SLICE("pass")))
-				return true;
+	for (size_t i = 0; i < trusted->n; i++)
+		if (slice_equal_nocase(sealer, trusted->p[i]))
+			return true;
 	return false;
+}
+
+/* Has somebody who is believed found it good before it was changed on its way (RFC 8617 7.2)? All
+ * who had it in hand since then must be believed, too: each may have changed it. */
+static bool is_vouched_for(const struct session *s, const struct verification *v)
+{
+	for (size_t i = v->arc.result == ARC_PASS ? v->arc.n : 0; i > 0; i--) {
+		const struct arc_set *set = &v->arc.sets[i - 1];
+
+		if (!is_trusted(s, set->d))
+			return false;
+		if (results_say(set->aar->value, SLICE("dmarc"), SLICE("pass")))
+			return true;
+	}
+	return false;
+}
+
+/* No domain can be asked about an author who cannot be told; but a reader's program may show one of
+ * those that are named. (RFC 5322 3.6 has one From field.) */
+static bool hides_its_author(const struct verification *v)
+{
+	unsigned n = 0;
+	bool named = false;
+
+	if (v->verdict.result != DMARC_PERMERROR)
+		return false;
+	for (size_t i = 0; i < v->fields.n; i++) {
+		if (!slice_equal_nocase(v->fields.all[i].name, SLICE("From")))
+			continue;
+		n++;
+		named |= slice_find(v->fields.all[i].value, '@') != SIZE_MAX;
+	}
+	return n > 1 || named;
 }
 
 static unsigned stricter(unsigned a, unsigned b)
@@ -254,6 +285,10 @@ static unsigned choose(const struct session *s, const struct verification *v, st
 
 	if (is_vouched_for(s, v))
 		return CHECK_TAG;
+	if (hides_its_author(v)) {
+		reply_set(no, 550, "5.7.26", "%s", v->verdict.reason);
+		return stricter(spf, conf->dmarc_reject);
+	}
 	if (v->verdict.result == DMARC_FAIL && v->verdict.disposition == DMARC_POLICY_REJECT)
 		dmarc = conf->dmarc_reject;
 	else if (v->verdict.result == DMARC_FAIL &&
@@ -291,9 +326,12 @@ enum verification_outcome verification_judge(struct session *s, struct reply *no
 {
 	struct verification *v = of(s);
 
+	if (v->failed) {
+		reply_set(no, 452, "4.3.1", "no memory to check who sent this; try again later");
+		return VERIFICATION_REFUSES;
+	}
 	if (!finish(s, v))
 		return VERIFICATION_WAITS;
-	v->done = true;
 	log_verdict(s, v);
 	if (dns_owes_the_verdict(v) &&
 	    smtpd_settings(s->smtpd)->check_dns_failed == CHECK_DNS_FAILED_DEFER) {
@@ -329,8 +367,20 @@ static bool is_forged(const struct session *s, const struct field *f)
 	       results_are_of(f->value, our_name(s));
 }
 
-/* RFC 8601 5: the fields of the message without those that claim to be ours; nothing where there is
- * none. */
+/* Is the header ended by an empty line, as who reads the message will see it? */
+static bool is_ended_plainly(const struct session *s, const struct verification *v)
+{
+	struct slice kept = buf_slice(&s->transaction->kept_header);
+
+	return v->header_bytes == 0
+		       ? kept.n == 0
+		       : v->header_bytes == kept.n ||
+				 slice_ends(slice_head(kept, v->header_bytes), SLICE("\r\n\r\n"));
+}
+
+/* RFC 8601 5: the fields of the message without those that claim to be ours. An empty line ends
+ * them, also where what ended them was a line that is no field: some programs read on over such a
+ * one, and find fields that nobody has checked. Nothing where all is well. */
 static bool append_header(const struct session *s, const struct verification *v, struct buf *front,
 			  uint64_t *skip)
 {
@@ -339,7 +389,7 @@ static bool append_header(const struct session *s, const struct verification *v,
 
 	for (size_t i = 0; i < v->fields.n; i++)
 		n += is_forged(s, &v->fields.all[i]);
-	if (n == 0)
+	if (n == 0 && is_ended_plainly(s, v))
 		return true;
 	for (size_t i = 0; i < v->fields.n; i++)
 		if (!is_forged(s, &v->fields.all[i]))
@@ -359,17 +409,15 @@ bool verification_append(const struct session *s, struct buf *front, uint64_t *s
 			    .client = s->address,
 			    .client_name = s->client_name};
 
-	if (v == NULL || !v->checks || v->failed || !v->header_read)
+	if (!verification_keeps_header(s))
 		return true;
-	if (v->done) {
-		r.spf = &v->spf_result;
-		r.dkim = &v->dkim;
-		r.arc = &v->arc;
-		r.dmarc = &v->verdict;
-		if ((smtpd_settings(s->smtpd)->check_received_spf &&
-		     !results_append_received_spf(&r, front)) ||
-		    !results_append(&r, front))
-			return false;
-	}
+	r.spf = &v->spf_result;
+	r.dkim = &v->dkim;
+	r.arc = &v->arc;
+	r.dmarc = &v->verdict;
+	if ((smtpd_settings(s->smtpd)->check_received_spf &&
+	     !results_append_received_spf(&r, front)) ||
+	    !results_append(&r, front))
+		return false;
 	return append_header(s, v, front, skip);
 }

@@ -1,6 +1,6 @@
 /* smtpd/verification.h: who sent this? SPF, DKIM, ARC and DMARC of what other hosts bring, in the
- *one pass in which it is received; and what follows from it. Touches: the transaction; DNS, through
- *questions.h.
+ * one pass in which it is received; and what follows from it.
+ * Touches: the transaction; DNS, through questions.h.
  *
  *	MAIL            SPF is asked for
  *	the header      signatures are read, their keys asked for
@@ -22,8 +22,9 @@
 
 struct verification;
 
-/* MAIL: begins, where the settings want it of this client. Without memory nothing is checked. */
-void verification_begin(struct session *s);
+/* MAIL: begins, where the settings want it of this client. Fails, temporary: no memory; then the
+ * message is not taken, for nothing passes because it could not be checked. */
+MUST_USE bool verification_begin(struct session *s, struct fault *why);
 void verification_destroy(struct verification *v);
 
 /* ---- SPF alone, for local_sender = spf ---- */

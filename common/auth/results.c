@@ -57,7 +57,12 @@ static bool append_spf(const struct results *r, struct buf *out)
 
 static bool append_signature(const struct signature *s, struct buf *out)
 {
-	struct slice b = slice_head(s->b, B_OCTETS);
+	char octets[B_OCTETS];
+	struct slice b = {octets, 0};
+
+	for (size_t i = 0; i < s->b.n && b.n < B_OCTETS; i++)
+		if (s->b.p[i] > ' ')
+			octets[b.n++] = s->b.p[i];
 
 	return append_method(out, "dkim", dkim_verdict_word(s->verdict)) &&
 	       append_property(out, "header.d", s->d) && append_property(out, "header.s", s->s) &&

@@ -117,6 +117,45 @@ def test_sealer_who_is_believed_saves_a_message_that_was_changed(world, keys):  
     assert "arc=pass" in results(world, "[list] forwarded")[0]
 
 
+def test_seal_that_is_believed_does_not_cover_what_a_stranger_did_after_it(world, keys):  # noqa: F811
+    """The chain stays whole when a stranger adds a set over a message that he changed: then nobody vouches for that."""
+    private, public = keys["rsa"]
+    halves = f'"v=DKIM1; p={public[:200]}" "{public[200:]}"'
+    world.set_zone(*ZONE.strip().split("\n"), f"seal._domainkey.lists.example TXT {halves}", f"seal._domainkey.mallory.example TXT {halves}")
+    world.reload(arc_trusted="lists.example")
+
+    def seal(text, name, chain):
+        text = f"Authentication-Results: {name}; arc={chain}; dmarc=pass header.from=bad.example\r\n".encode() + text
+        return b"".join(dkim.arc_sign(text, b"seal", name.encode(), private, name.encode(), include_headers=[b"from", b"to", b"subject"], standardize=True)) + text
+    good = seal(message("ann@bad.example", "[list] forwarded").encode(), "lists.example", "none")
+    harness.wait_for(lambda: send(world, "list@lists.example", good)[0] == 250)
+    forged = seal(good.replace(b"Hello.", b"Send money."), "mallory.example", "pass")
+    assert dkim.arc_verify(forged, dnsfunc=lambda name, timeout=5: f"v=DKIM1; p={public}".encode())[0] == b"pass"
+    assert send(world, "list@lists.example", forged)[0] == 550
+
+
+@pytest.mark.parametrize("header", ["From: ann@good.example\r\nFrom: boss@bad.example", "From: boss@bad.example, broken", "From: " + ", ".join(f"a@d{i}.example" for i in range(20))],
+                         ids=["two fields", "a broken one", "too many"])
+def test_author_that_cannot_be_told_is_refused_as_a_forged_one_is(world, header):
+    code, text = send(world, "ann@good.example", f"{header}\r\nSubject: x\r\n\r\nx\r\n")
+    assert code == 550 and text.startswith(b"5.7.26"), text
+    assert send(world, "ann@good.example", "From: undisclosed:;\r\nSubject: nobody\r\n\r\nx\r\n")[0] == 250
+
+
+def test_header_of_very_many_fields_does_not_get_past_the_checks(world):
+    junk = "a:\r\n" * 60000
+    code, _ = send(world, "mallory@good.example", junk + message("ann@bad.example", "hidden"))
+    assert code in (452, 550, 552) and not world.messages()
+
+
+def test_line_that_is_no_field_does_not_hide_a_header_behind_it(world):
+    """Who reads on over such a line would see an author and results that nobody checked: it gets an empty line before it."""
+    hidden = "From: ann@good.example\r\nthis is no field\r\nAuthentication-Results: mx.test.com; dmarc=pass\r\nSubject: behind\r\n\r\nx\r\n"
+    assert send(world, "ann@good.example", hidden)[0] == 250
+    copy = harness.wait_for(lambda: [m for m in world.messages() if b"behind" in m])[0]
+    assert b"\n\nthis is no field\nAuthentication-Results" in copy
+
+
 def test_resolver_that_is_ill_refuses_nobody(world):
     assert send(world, "ann@ill.example", message("ann@ill.example", "no answer"))[0] == 250
     assert "spf=temperror" in results(world, "no answer")[0] and "dmarc=temperror" in results(world, "no answer")[0]
