@@ -10,6 +10,8 @@
 #include "common/mail/address_list.h"
 #include "common/mail/fields.h"
 #include "common/mail/path.h"
+#include "smtpd/facts.h"
+#include "smtpd/policy.h"
 #include "smtpd/smtpd.h"
 #include "smtpd/submission.h"
 #include "smtpd/transaction.h"
@@ -21,6 +23,9 @@ enum {
 	FIELD_BYTES = 16384,
 };
 
+/* What lookupd was asked last. */
+enum asked { ASKED_NOTHING, ASKED_OWNER, ASKED_KEYS, ASKED_SIGNATURE };
+
 struct signing {
 	struct arena arena;
 	struct canon_bodies bodies;
@@ -28,11 +33,13 @@ struct signing {
 	bool in_body;
 	struct buf view;      /* the header as it will be */
 	struct fields fields; /* of view */
-	struct buf domain;
-	struct buf keys; /* dkim_selector records, those that are still to sign */
+	struct buf author;    /* the address in From; empty: it has none */
+	struct buf domain;    /* that signs */
+	struct buf keys;      /* dkim_selector records, those that are still to sign */
 	struct buf made; /* whole DKIM-Signature fields, and the one that waits for its signature */
 	uint8_t body[32];
-	bool begun, answered, failed, waits_for_keys;
+	enum asked asked;
+	bool answered, failed; /* of keys and signatures */
 };
 
 static struct signing *of(const struct session *s)
@@ -52,6 +59,7 @@ bool signing_begin(struct session *s, struct fault *why)
 	canon_bodies_init(&g->bodies);
 	g->place = canon_bodies_want(&g->bodies, CANON_RELAXED, CANON_ALL);
 	buf_init(&g->view, 2 * KEPT_HEADER_MAX);
+	buf_init(&g->author, ADDRESS_BYTES);
 	buf_init(&g->domain, DOMAIN_MAX_BYTES + 1);
 	buf_init(&g->keys, KEYS_BYTES);
 	buf_init(&g->made, FIELD_BYTES * 8);
@@ -65,6 +73,7 @@ void signing_destroy(struct signing *g)
 		return;
 	canon_bodies_fini(&g->bodies);
 	buf_fini(&g->view);
+	buf_fini(&g->author);
 	buf_fini(&g->domain);
 	buf_fini(&g->keys);
 	buf_fini(&g->made);
@@ -109,23 +118,40 @@ static const struct field *from_of(const struct fields *fields)
 	return NULL;
 }
 
-/* The author's domain, or the reverse-path's where there is none to be read. */
-static bool find_domain(const struct session *s, struct signing *g)
+/* Appends the mailbox's domain in A-labels. False: it has none. */
+static bool append_domain(struct slice mailbox, struct buf *out)
+{
+	size_t at = slice_find_last(mailbox, '@');
+
+	return at != SIZE_MAX && domain_to_ascii(slice_tail(mailbox, at + 1), out, NULL);
+}
+
+static void find_author(struct signing *g)
 {
 	const struct field *from = from_of(&g->fields);
-	struct slice list = from != NULL ? from->value : SLICE_EMPTY,
-		     mailbox = s->transaction->reverse_path;
-	struct buf address;
-	size_t at;
-	bool ok;
+	struct slice list = from != NULL ? from->value : SLICE_EMPTY;
 
-	buf_init(&address, ADDRESS_BYTES);
-	if (from != NULL && address_list_next(&list, &address) == ADDRESS_ONE)
-		mailbox = buf_slice(&address);
-	at = slice_find_last(mailbox, '@');
-	ok = at != SIZE_MAX && domain_to_ascii(slice_tail(mailbox, at + 1), &g->domain, NULL);
-	buf_fini(&address);
-	return ok;
+	if (address_list_next(&list, &g->author) != ADDRESS_ONE)
+		buf_reset(&g->author);
+}
+
+/* A user's reverse-path is one of their own, so its domain may sign; an author of another domain
+ * must be the user's own, too, else anybody here could have mail of all domains here signed. */
+static bool is_in_question(const struct session *s, const struct signing *g)
+{
+	struct buf author, sender;
+	bool same;
+
+	if (s->trusted || buf_length(&g->author) == 0)
+		return false;
+	buf_init(&author, DOMAIN_MAX_BYTES + 1);
+	buf_init(&sender, DOMAIN_MAX_BYTES + 1);
+	same = append_domain(buf_slice(&g->author), &author) &&
+	       append_domain(s->transaction->reverse_path, &sender) &&
+	       slice_equal(buf_slice(&author), buf_slice(&sender));
+	buf_fini(&author);
+	buf_fini(&sender);
+	return !same;
 }
 
 /* The header as it will stand in the message, without the trace fields. */
@@ -151,7 +177,7 @@ static void answered(void *arg, const struct ipc_message *answer, int *fd, const
 	(void)fd;
 	(void)why;
 	g->answered = true;
-	if (g->waits_for_keys)
+	if (g->asked == ASKED_KEYS)
 		g->failed = answer == NULL || answer->type != IPC_TYPE_dkim_keys_answer ||
 			    !buf_append(&g->keys, answer->dkim_keys_answer.keys);
 	else
@@ -161,27 +187,48 @@ static void answered(void *arg, const struct ipc_message *answer, int *fd, const
 	session_note(s);
 }
 
-static enum signing_state ask(struct session *s, const struct ipc_message *m)
+static enum signing_state ask(struct session *s, enum asked what, const struct ipc_message *m)
 {
+	struct signing *g = of(s);
 	struct ipc_peer *lookupd =
-		service_peer_for(s->smtpd->service, IPC_ROLE_LOOKUPD, buf_slice(&of(s)->domain));
+		service_peer_for(s->smtpd->service, IPC_ROLE_LOOKUPD, buf_slice(&g->domain));
 
-	of(s)->answered = false;
+	g->asked = what;
+	g->answered = false;
 	if (lookupd == NULL || !ipc_ask(lookupd, &s->ask, m, -1, session_limit_ms(s, STEP_signed),
 					true, answered, s, NULL))
 		return SIGNING_FAILED;
 	return SIGNING_WAITS;
 }
 
-static enum signing_state ask_keys(struct session *s, struct signing *g)
+/* Of the author's domain, or of the reverse-path's. */
+static enum signing_state ask_keys(struct session *s, struct signing *g, bool of_author)
+{
+	struct slice mailbox = of_author ? buf_slice(&g->author) : s->transaction->reverse_path;
+
+	if (!append_domain(mailbox, &g->domain))
+		return SIGNING_DONE;
+	return ask(s, ASKED_KEYS, &IPC_MESSAGE(dkim_keys_ask, .domain = buf_slice(&g->domain)));
+}
+
+static enum signing_state begin(struct session *s, struct signing *g)
 {
 	canon_bodies_end(&g->bodies);
-	g->begun = g->waits_for_keys = true;
 	if (!canon_bodies_digest(&g->bodies, g->place, g->body) || !make_view(s, g))
 		return SIGNING_FAILED;
-	if (!find_domain(s, g))
-		return SIGNING_DONE;
-	return ask(s, &IPC_MESSAGE(dkim_keys_ask, .domain = buf_slice(&g->domain)));
+	find_author(g);
+	if (!is_in_question(s, g))
+		return ask_keys(s, g, buf_length(&g->author) > 0);
+	g->asked = ASKED_OWNER;
+	return facts_ask(s, buf_slice(&g->author), SLICE_EMPTY, STEP_signed, NULL) ? SIGNING_WAITS
+										   : SIGNING_FAILED;
+}
+
+static enum signing_state owner_answered(struct session *s, struct signing *g)
+{
+	struct policy_facts facts;
+
+	return facts_of(s, &facts) ? ask_keys(s, g, facts.sender_owned) : SIGNING_FAILED;
 }
 
 static enum signing_state ask_signature(struct session *s, struct signing *g,
@@ -196,33 +243,46 @@ static enum signing_state ask_signature(struct session *s, struct signing *g,
 				 .body = g->body};
 	uint8_t digest[32];
 
-	g->waits_for_keys = false;
 	if (!dkim_sign_begin(&sign, &g->made, digest))
 		return SIGNING_FAILED;
-	return ask(s, &IPC_MESSAGE(dkim_sign_ask, .domain = sign.domain, .selector = sign.selector,
-				   .digest = slice_of(digest, sizeof(digest))));
+	return ask(s, ASKED_SIGNATURE,
+		   &IPC_MESSAGE(dkim_sign_ask, .domain = sign.domain, .selector = sign.selector,
+				.digest = slice_of(digest, sizeof(digest))));
 }
 
-enum signing_state signing_go_on(struct session *s)
+/* The next key's, until there is none. */
+static enum signing_state next_signature(struct session *s, struct signing *g)
 {
-	struct signing *g = of(s);
+	struct slice rest = buf_slice(&g->keys);
 	struct ipc_dkim_selector key;
-	struct slice rest;
-	bool broken = false;
 	enum signing_state state;
+	bool broken = false;
 
-	if (g == NULL)
-		return SIGNING_DONE;
-	if (!g->begun)
-		return ask_keys(s, g);
 	if (!g->answered || g->failed)
 		return SIGNING_FAILED;
-	rest = buf_slice(&g->keys);
 	if (!ipc_next_dkim_selector(&rest, &key, &broken))
 		return broken ? SIGNING_FAILED : SIGNING_DONE;
 	state = ask_signature(s, g, &key);
 	buf_consume(&g->keys, buf_length(&g->keys) - rest.n);
 	return state;
+}
+
+enum signing_state signing_go_on(struct session *s)
+{
+	struct signing *g = of(s);
+
+	if (g == NULL)
+		return SIGNING_DONE;
+	switch (g->asked) {
+	case ASKED_NOTHING:
+		return begin(s, g);
+	case ASKED_OWNER:
+		return owner_answered(s, g);
+	case ASKED_KEYS:
+	case ASKED_SIGNATURE:
+		break;
+	}
+	return next_signature(s, g);
 }
 
 bool signing_append(const struct session *s, struct buf *front)

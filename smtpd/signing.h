@@ -1,13 +1,15 @@
 /* smtpd/signing.h: what users and programs of this host submit is signed (DKIM, RFC 6376) by the
- *domain of its author, with each of that domain's active keys. The keys are lookupd's; the body is
- *hashed as it streams by. Touches: the transaction; lookupd, through the session's ask.
+ * domain of its author, with each of that domain's active keys. The keys are lookupd's; the body is
+ * hashed as it streams by.
+ * Touches: the transaction; lookupd, through the session's ask.
  *
  *	DATA            begins
  *	the body        is hashed
- *	end of data     STEP_signed: which keys are there; then a signature by each
+ *	end of data     STEP_signed: may the user write as that author, where the domain is another than
+ *	                the reverse-path's; which keys are there; then a signature by each
  *
  * A message whose domain has keys never goes without its signatures: while lookupd cannot give them
- *it is 451. */
+ * it is 451. */
 #pragma once
 
 #include <stdbool.h>

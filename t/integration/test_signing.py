@@ -56,6 +56,19 @@ def test_submission_is_signed_by_each_active_key(signer, body):
     assert not dkim.DKIM(more).verify(idx=0, dnsfunc=signer.dns_of_keys)
 
 
+def test_author_of_another_domain_is_signed_only_for_who_may_send_as_it(signer):
+    """Else any user of this host could have a message of any other domain of it signed."""
+    signer.sql("INSERT INTO domains (name) VALUES ('other.example')")
+    signer.sql("UPDATE dkim_keys SET domain = 'other.example'")
+
+    def signed(subject):
+        submit(signer, f"From: boss@other.example\r\nSubject: {subject}\r\n\r\nx\r\n")
+        return signatures(copy_of(signer, subject))
+    assert signed("a stranger's") == 0
+    signer.sql("INSERT INTO sender_addresses (user_id, address) SELECT id, 'boss@other.example' FROM users WHERE local_part = 'test'")
+    harness.wait_for(lambda: signed(f"an owner's {len(signer.messages())}") == 2, 10)
+
+
 def test_date_and_message_id_that_were_added_are_signed(signer):
     submit(signer, "From: test@test.com\r\nSubject: bare\r\n\r\nx\r\n")
     copy = copy_of(signer, "bare")
