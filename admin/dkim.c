@@ -1,6 +1,7 @@
 /* `tassis dkim …`: the keys that sign a domain's mail. A key is made, published (its record is in
  * DNS, or on the way there), active (it signs) and retired (it signs no more; its record stays
- * until what it signed has been read). Touches: PostgreSQL; DNS, before a key begins to sign. */
+ * until what it signed has been read).
+ * Touches: PostgreSQL; DNS, before a key begins to sign. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,6 @@
 /* `tassis domain dns` and `domain check`: the records that a domain should have, and what DNS says
- * now. Touches: PostgreSQL (the keys), DNS. */
+ * now.
+ * Touches: PostgreSQL (the keys), DNS. */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>

@@ -1,5 +1,6 @@
 /* `tassis explain ADDRESS`: every row and setting that decides what happens to mail for it, from it
- * and by it, as lookupd finds them (lookupd/explain.h). Touches: the socket control/lookupd.0. */
+ * and by it, as lookupd finds them (lookupd/explain.h).
+ * Touches: the socket control/lookupd.0. */
 #include "admin/commands.h"
 
 #include <stdio.h>

@@ -1,5 +1,6 @@
 /* admin/records.h: the DNS records that a domain of ours should have, for `tassis domain dns`,
- * `domain check` and the end of `tassis setup`. Touches: the certificate's file, the host's network
+ * `domain check` and the end of `tassis setup`.
+ * Touches: the certificate's file, the host's network
  * interfaces; no DNS. */
 #pragma once
 

@@ -1,5 +1,6 @@
 /* `tassis test`: runs one check of mail authentication as smtpd does, and tells how it went. What
- * it prints for scripts is in tassis-test(8). Touches: the network (DNS), main.conf where --dns is
+ * it prints for scripts is in tassis-test(8).
+ * Touches: the network (DNS), main.conf where --dns is
  * not given. */
 #include "admin/test.h"
 

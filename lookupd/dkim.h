@@ -1,5 +1,6 @@
 /* lookupd/dkim.h: the keys that sign a domain's mail (RFC 6376): which there are, and signatures by
- * them. The private keys leave lookupd never. Touches: the cache, through lookup_get; signatures
+ * them. The private keys leave lookupd never.
+ * Touches: the cache, through lookup_get; signatures
  * are made in the pool. */
 #pragma once
 

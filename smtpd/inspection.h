@@ -1,5 +1,6 @@
 /* smtpd/inspection.h: what a message's header says that changes its envelope, noted while it
- * streams by: that it is spam (spam_header), and who it is from (envelope_from). Touches: the
+ * streams by: that it is spam (spam_header), and who it is from (envelope_from).
+ * Touches: the
  * transaction. */
 #pragma once
 

@@ -1,5 +1,6 @@
 /* smtpd/questions.h: what a session's checks want to know of DNS, asked of resolvd, all that is
- * known to be needed at once. Touches: resolvd, by asks of their own. */
+ * known to be needed at once.
+ * Touches: resolvd, by asks of their own. */
 #pragma once
 
 #include <stdbool.h>

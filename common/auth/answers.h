@@ -1,16 +1,16 @@
 /* common/auth/answers.h: what DNS says about the names that one check needs.
  * Touches: nothing. Whoever runs a check asks DNS for it, by resolvd (smtpd) or by itself (`tassis
- *test`).
+ * test`).
  *
  * A check is written as if all answers were there: it goes over its input with answers_get, and
- *where that says NULL it goes on as far as it can without, so that what is missing is asked for at
- *once. When all of that has come it runs again, from the beginning:
+ * where that says NULL it goes on as far as it can without, so that what is missing is asked for at
+ * once. When all of that has come it runs again, from the beginning:
  *
  *	while (!spf_check(&spf, &answers, &result))
  *		each answers_next → ask DNS → answers_put
  *
  * However hostile the records, a check asks ANSWERS_MAX questions at most and keeps what the limit
- *allows; beyond, an answer is DNS_FAILED: the check ends for now, not for good. */
+ * allows; beyond, an answer is DNS_FAILED: the check ends for now, not for good. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,5 +1,6 @@
 /* common/auth/arc.h: what those who handed the message on say of it: the chain of ARC sets (RFC
- *8617). Touches: nothing; DNS through common/auth/answers.h.
+ * 8617).
+ * Touches: nothing; DNS through common/auth/answers.h.
  *
  *	arc_begin     when the header is there
  *	canon_bodies_feed … canon_bodies_end     while the body streams by

@@ -1,5 +1,6 @@
 /* common/auth/canon.h: what a signature is made over: header fields and body as RFC 6376 3.4 makes
- * them canonical. Touches: nothing; digests by OpenSSL. */
+ * them canonical.
+ * Touches: nothing; digests by OpenSSL. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,5 +1,6 @@
 /* common/auth/dkim.h: who has signed this message? All of its DKIM signatures (RFC 6376, 8301,
- *8463). Touches: nothing; DNS through common/auth/answers.h.
+ * 8463).
+ * Touches: nothing; DNS through common/auth/answers.h.
  *
  *	dkim_begin     when the header is there: signatures are read, keys are wanted at once
  *	canon_bodies_feed … canon_bodies_end     while the body streams by

@@ -1,5 +1,6 @@
 /* common/auth/dkim_key.h: the public key of a signer, as it stands in DNS (RFC 6376 3.6.1, RFC
- * 8463), and what it verifies. Touches: OpenSSL's digests and keys. */
+ * 8463), and what it verifies.
+ * Touches: OpenSSL's digests and keys. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,5 +1,6 @@
 /* common/auth/dkim_pair.h: a domain's key pair for DKIM: made, and its public half as DNS has it
- * (RFC 6376 3.6.1, RFC 8463 4). Touches: OpenSSL. Making an RSA key takes up to a second. */
+ * (RFC 6376 3.6.1, RFC 8463 4).
+ * Touches: OpenSSL. Making an RSA key takes up to a second. */
 #pragma once
 
 #include <stdbool.h>

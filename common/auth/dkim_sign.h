@@ -1,6 +1,7 @@
 /* common/auth/dkim_sign.h: a DKIM-Signature field (RFC 6376 5) in the making: relaxed/relaxed, all
  * of the body. The private key is elsewhere (lookupd): here is what it signs, and what becomes of
- * the signature. Touches: nothing. */
+ * the signature.
+ * Touches: nothing. */
 #pragma once
 
 #include <stdbool.h>

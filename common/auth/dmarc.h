@@ -1,5 +1,6 @@
 /* common/auth/dmarc.h: does the author's domain stand behind this message, and what does it ask if
- * not? RFC 9989, or RFC 7489, which it obsoletes. Touches: nothing; DNS through
+ * not? RFC 9989, or RFC 7489, which it obsoletes.
+ * Touches: nothing; DNS through
  * common/auth/answers.h. */
 #pragma once
 

@@ -1,6 +1,7 @@
 /* common/auth/organization.h: where a domain's policy stands, and which domain is the
  * organization's: by a walk up the tree of DNS (RFC 9989 4.10), or by the list of public suffixes
- * (RFC 7489 3.2). Touches: DNS through common/auth/answers.h; libpsl, with the list that is built
+ * (RFC 7489 3.2).
+ * Touches: DNS through common/auth/answers.h; libpsl, with the list that is built
  * into it or that Debian keeps up to date. */
 #pragma once
 

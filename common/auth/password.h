@@ -1,13 +1,13 @@
 /* common/auth/password.h: does a password fit what the database keeps of it? The strings are
- *Dovecot's, {SCHEME}hash:
+ * Dovecot's, {SCHEME}hash:
  *
  *	{SHA256.HEX}hex, or 64 hexadecimal digits alone       SHA-256 without salt
  *	{SCRAM-SHA-256}count,salt,StoredKey,ServerKey         RFC 7677, the three in base64
  *	{SHA512-CRYPT} {BLF-CRYPT} {CRYPT}                    what crypt(3) makes of it, yescrypt
- *included
+ * included
  *
  * Touches: nothing; thread-safe. Takes milliseconds to a second: for the pool. Hashes are compared
- *in constant time. */
+ * in constant time. */
 #pragma once
 
 #include "common/base/attributes.h"

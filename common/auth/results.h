@@ -1,5 +1,6 @@
 /* common/auth/results.h: the field in which a host says what its checks found:
- * Authentication-Results (RFC 8601), and Received-SPF (RFC 7208 9.1). Touches: nothing. */
+ * Authentication-Results (RFC 8601), and Received-SPF (RFC 7208 9.1).
+ * Touches: nothing. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,6 +1,7 @@
 /* common/auth/signature.h: one signature over fields and body as it stands in a header:
  * DKIM-Signature (RFC 6376 3.5) and, with other rules for v= and i=, ARC-Message-Signature (RFC
- * 8617 4.1.2). Touches: nothing; DNS through common/auth/answers.h. */
+ * 8617 4.1.2).
+ * Touches: nothing; DNS through common/auth/answers.h. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,5 +1,6 @@
 /* common/auth/spf_record.h: the SPF record as text, read whole before anything in it counts (RFC
- * 7208 4.6), and its macros (7). Touches: nothing. */
+ * 7208 4.6), and its macros (7).
+ * Touches: nothing. */
 #pragma once
 
 #include <stdbool.h>

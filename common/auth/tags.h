@@ -1,5 +1,6 @@
 /* common/auth/tags.h: tag lists, "v=1; a=rsa-sha256; …" (RFC 6376 3.2), as signatures, keys and
- * policies are written. Touches: nothing. */
+ * policies are written.
+ * Touches: nothing. */
 #pragma once
 
 #include <stdbool.h>

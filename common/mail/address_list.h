@@ -1,5 +1,6 @@
 /* common/mail/address_list.h: the addresses in a To, Cc or Bcc field (RFC 5322 3.4): names,
- * comments, quoted strings, groups, and what people write instead. Touches: nothing. */
+ * comments, quoted strings, groups, and what people write instead.
+ * Touches: nothing. */
 #pragma once
 
 #include "common/base/buf.h"

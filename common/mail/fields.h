@@ -1,5 +1,6 @@
 /* common/mail/fields.h: a message's header in memory, cut into its fields, each as it stands there:
- * what signatures are made over. Touches: nothing. */
+ * what signatures are made over.
+ * Touches: nothing. */
 #pragma once
 
 #include <stdbool.h>

@@ -1,5 +1,6 @@
 /* common/tls/certificate.h: certificates and keys as text and as OpenSSL's objects. For this room
- * alone. Touches: OpenSSL; no file. */
+ * alone.
+ * Touches: OpenSSL; no file. */
 #pragma once
 
 #include <openssl/evp.h>

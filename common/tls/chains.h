@@ -1,5 +1,6 @@
 /* common/tls/chains.h: the certificate chains of a server, found by the name a client asks for. For
- * this room alone. Touches: OpenSSL; no file. */
+ * this room alone.
+ * Touches: OpenSSL; no file. */
 #pragma once
 
 #include <openssl/x509.h>

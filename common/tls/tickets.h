@@ -1,5 +1,6 @@
 /* common/tls/tickets.h: the keys of session tickets (RFC 5077), which lookupd gives to all workers.
- * For this room alone. Touches: OpenSSL. */
+ * For this room alone.
+ * Touches: OpenSSL. */
 #pragma once
 
 #include <openssl/ssl.h>

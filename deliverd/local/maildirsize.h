@@ -1,6 +1,6 @@
 /* deliverd/local/maildirsize.h: the text of a Maildir++'s file maildirsize, as Dovecot's quota
  * backend `maildir` and Courier write it: a first line with the limits, then a line for each
- *change:
+ * change:
  *
  *	1000000S,100C	limits: octets, messages
  *	20480 3		the sum when the file was made

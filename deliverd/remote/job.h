@@ -6,7 +6,7 @@
  *	   └─→ search ─→ the first address ─→ session ─┬→ answered
  *	                  the next address ←───────────┤ (could not be used before MAIL)
  *	                  the same, its other way ←────┘ (refused, or failed, before the end of
- *data)
+ * data)
  *
  * Invariants:
  * 1. A recipient's result is set once; DELIVER_WAITING is not set yet.

@@ -11,7 +11,7 @@
  * Invariants:
  * 1. Before MAIL is sent a failure is the address's (job_session_unusable); from then on it is the
  *    recipients' (job_end). On the first way of two (way.h) it is the way's until the end of data
- *is sent; from then on never.
+ * is sent; from then on never.
  * 2. A recipient is delivered only by the reply to the end of data. A reply that comes before it is
  *    asked for is none: the session ends.
  * 3. Nothing here blocks but reads from the page cache; input is bounded by its buffer, output by

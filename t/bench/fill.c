@@ -1,9 +1,9 @@
 /* t/bench/fill.c: makes a spool in which many messages wait, by the code that smtpd and queued
- *write it with, but for the fsyncs.
+ * write it with, but for the fsyncs.
  *
  *	fill SPOOL N DUE FROM TO...    N files in SPOOL/queue, each with an id of its own, received
- *one after the other in the last hour, due at DUE (seconds since 1970). FROM is the reverse-path;
- *the TO take turns, and # in one is the message's number. */
+ * one after the other in the last hour, due at DUE (seconds since 1970). FROM is the reverse-path;
+ * the TO take turns, and # in one is the message's number. */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
